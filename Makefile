@@ -1,0 +1,28 @@
+# Two commands do it all: make up, make test. Each sets up what it needs, on a bare machine too.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+.PHONY: help up down clean status test lint ci
+
+help: ## this list
+	@sed -nE 's/^([a-z]+):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 16
+
+up: ## build, start everything, send 100,000 events through and count them at every hop
+	@integration/up/up.sh
+
+down: ## stop and remove all containers; the data stay
+	@integration/up/down.sh
+
+clean: ## the same, and the data go too
+	@integration/up/down.sh --volumes
+
+status: ## containers, their health and memory
+	@integration/up/status.sh
+
+test: ## unit tests, and the tests on the real stack
+	@integration/up/test.sh
+
+lint: ## formatting and lints of Rust, Python, SQL and shell; licences of dependencies
+	@integration/up/lint.sh
+
+ci: ## what CI runs: lint, up, test
+	@bash .ci/run

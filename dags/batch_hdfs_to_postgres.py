@@ -1,0 +1,111 @@
+"""
+### Kafka to star schema, every ten minutes
+
+```
+            ┌─► catalog ─┐
+archive ────┤            ├───► dbt
+            └─► load ────┘
+```
+
+| task | what it does |
+|---|---|
+| `archive` | Kafka → raw files in HDFS, up to the end of the topic as it is when the task starts |
+| `catalog` | users.json and products.json → PostgreSQL `raw`; only what changed |
+| `load` | new raw files → PostgreSQL `raw`, each in one transaction with its row in the ledger |
+| `dbt` | what is new in `raw` → the star in `marts`, with tests |
+
+Every task picks up where the last run ended, so a run that failed is repaired by the next one, and a run
+with nothing new is a quick success. A task that fails is tried again, unless it says that a person is
+needed (exit code 2): its log says what to do. A raw file that cannot be read fails one run, loudly; the
+next ones go on without it. The XCom of each task is its summary.
+"""
+
+from datetime import UTC, datetime, timedelta
+
+from airflow.sdk import DAG, Param
+
+from pipeline_job import PipelineJob, option
+
+PARAMS = {
+    "flush_mib": Param(
+        32,
+        type="integer",
+        minimum=1,
+        maximum=64,
+        title="Raw file size (MiB)",
+        description="archive: a raw file is closed when its records take this much memory.",
+    ),
+    "change_ratio": Param(
+        0.0,
+        type="number",
+        minimum=0,
+        maximum=1,
+        title="Products to change",
+        description="catalog: share of the products whose price and stock change before they are loaded, "
+        "so that the product history has something to hold. 0.05 is 5 %.",
+    ),
+    "change_seed": Param(
+        None,
+        type=["null", "integer"],
+        minimum=0,
+        maximum=2**53 - 1,  # what a browser counts exactly
+        title="Seed of the changes",
+        description="catalog: the same seed changes the same products to the same values, so a second try "
+        "changes nothing more. Empty: today's date.",
+    ),
+    "full_refresh": Param(
+        False,
+        type="boolean",
+        title="Rebuild the star",
+        description="dbt: build the facts anew from everything in raw, rather than from what is new. "
+        "Takes as long as there is history.",
+    ),
+    "log_level": Param(
+        "info",
+        enum=["error", "warn", "info", "debug"],
+        title="Log level",
+        description="Of every task.",
+    ),
+}
+
+LOG_LEVEL = {"RUST_LOG": "{{ params.log_level }}"}
+LOADER = {"POSTGRES_PASSWORD": "LOADER_PASSWORD"}
+TRANSFORMER = {"TRANSFORMER_PASSWORD": "TRANSFORMER_PASSWORD"}
+
+with DAG(
+    dag_id="batch_hdfs_to_postgres",
+    description="Kafka → HDFS → PostgreSQL → star schema",
+    doc_md=__doc__,
+    schedule="*/10 * * * *",
+    start_date=datetime(2026, 1, 1, tzinfo=UTC),
+    catchup=False,
+    max_active_runs=1,
+    is_paused_upon_creation=False,
+    params=PARAMS,
+    tags=["ecomm-pipeline"],
+):
+    archive = PipelineJob(
+        task_id="archive",
+        command=[option("flush_mib")],
+        environment=LOG_LEVEL,
+    )
+    catalog = PipelineJob(
+        task_id="catalog",
+        command=[option("change_ratio"), option("change_seed")],
+        environment=LOG_LEVEL,
+        secrets=LOADER,
+        execution_timeout=timedelta(minutes=10),
+    )
+    load = PipelineJob(
+        task_id="load",
+        environment=LOG_LEVEL,
+        secrets=LOADER,
+    )
+    dbt = PipelineJob(
+        task_id="dbt",
+        command=[option("full_refresh"), option("log_level")],
+        secrets=TRANSFORMER,
+        mem_limit="512m",
+    )
+
+    archive >> [catalog, load] >> dbt

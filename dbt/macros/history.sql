@@ -1,0 +1,50 @@
+{#-
+  Which loads a run reads. A run works on the loads that int_built_load does not have yet, and on every
+  load when asked to (--full-refresh) or when a table that is built from events is missing.
+-#}
+
+{#- Not ref(): int_built_load is written last, from int_new_load, which asks here. -#}
+{% macro built_load_relation() %}
+    {{ return(adapter.get_relation(database=target.database, schema="intermediate", identifier="int_built_load")) }}
+{% endmacro %}
+
+{% macro whole_history() %}
+    {%- if flags.FULL_REFRESH -%} {{ return(true) }} {%- endif -%}
+    {%- if not execute -%} {{ return(false) }} {%- endif -%}
+    {%- set built_from_events = [
+        ("intermediate", "int_built_load"),
+        ("intermediate", "int_order_event"),
+        ("marts", "dim_date"),
+        ("marts", "dim_product"),
+        ("marts", "dim_user"),
+        ("marts", "fact_event"),
+        ("marts", "fact_order"),
+    ] -%}
+    {%- for schema, table in built_from_events -%}
+        {%- if adapter.get_relation(database=target.database, schema=schema, identifier=table) is none -%}
+            {{ return(true) }}
+        {%- endif -%}
+    {%- endfor -%}
+    {{ return(false) }}
+{% endmacro %}
+
+{#-
+  Refuses to build a table anew from a run's loads alone, as `--full-refresh --select fact_event` would:
+  int_new_load of an earlier run may hold few loads or none, and the history would be gone.
+-#}
+{% macro require_whole_history() %}
+    {%- set new_load = ref("int_new_load") -%}
+    {%- if execute and not is_incremental() and built_load_relation() is not none -%}
+        {%- set missing = run_query(
+            "select count(*) from " ~ built_load_relation() ~ " as built"
+            ~ " where not exists (select from " ~ new_load ~ " as new_load"
+            ~ " where new_load.load_id = built.load_id)"
+        ).columns[0][0] -%}
+        {%- if missing > 0 -%}
+            {{ exceptions.raise_compiler_error(
+                "this would build " ~ this ~ " anew without " ~ missing ~ " loads that it has now:"
+                ~ " select int_new_load+ as well, or nothing, with --full-refresh"
+            ) }}
+        {%- endif -%}
+    {%- endif -%}
+{% endmacro %}

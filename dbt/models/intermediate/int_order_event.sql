@@ -1,0 +1,38 @@
+-- Analyzed when it is new, for the run that goes on from here; later on autovacuum sees to it.
+{{
+    config(
+        materialized="incremental",
+        incremental_strategy="insert_new",
+        unique_key="event_id",
+        on_schema_change="fail",
+        contract={"enforced": true},
+        indexes=[
+            {"columns": ["order_id"]},
+            {"columns": ["user_id", "session_id", "event_at"]},
+        ],
+        post_hook="{% if not is_incremental() %}analyze {{ this }}{% endif %}",
+    )
+}}
+{{ require_whole_history() }}
+
+select
+    event_id,
+    event_type,
+    event_at,
+    user_id,
+    session_id,
+    product_id,
+    device_type,
+    geo_country,
+    geo_city,
+    order_id,
+    amount,
+    quantity,
+    shipping_address,
+    shipping_method,
+    delivery_estimate,
+    completed_at,
+    attempted_amount,
+    failed_at
+from {{ ref("int_new_event") }}
+where event_type in ('purchase', 'order_complete', 'order_failed')

@@ -1,0 +1,14 @@
+{{ config(incremental_strategy="insert_new", unique_key="event_id") }}
+{{ require_whole_history() }}
+
+select
+    event_id,
+    user_id,
+    product_id,
+    {{ date_sk("event_at") }} as date_sk,
+    event_type,
+    session_id,
+    device_type,
+    geo_country,
+    geo_city
+from {{ ref("int_new_event") }}

@@ -1,0 +1,121 @@
+//! Kafka as the tests use it: topics and crafted records.
+
+use std::time::Duration;
+
+use anyhow::{Context, anyhow};
+use futures::executor::block_on;
+use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
+use rdkafka::client::DefaultClientContext;
+use rdkafka::config::ClientConfig;
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
+use rdkafka::{Offset, TopicPartitionList};
+
+const TIMEOUT: Duration = Duration::from_secs(30);
+
+/// The brokers of the stack.
+pub struct Kafka {
+    /// Their addresses.
+    pub bootstrap_servers: String,
+    admin: AdminClient<DefaultClientContext>,
+}
+
+impl Kafka {
+    /// A client.
+    pub fn connect(bootstrap_servers: &str) -> anyhow::Result<Kafka> {
+        let admin = ClientConfig::new()
+            .set("bootstrap.servers", bootstrap_servers)
+            .create()?;
+        Ok(Kafka {
+            bootstrap_servers: bootstrap_servers.to_owned(),
+            admin,
+        })
+    }
+
+    fn options() -> AdminOptions {
+        AdminOptions::new().operation_timeout(Some(TIMEOUT))
+    }
+
+    /// Creates a topic and waits until it has leaders.
+    pub fn create_topic(&self, topic: &str, partitions: i32) -> anyhow::Result<()> {
+        let new = NewTopic::new(topic, partitions, TopicReplication::Fixed(1))
+            .set("message.timestamp.type", "LogAppendTime");
+        for result in block_on(self.admin.create_topics([&new], &Kafka::options()))? {
+            result.map_err(|(name, code)| anyhow!("cannot create {name}: {code}"))?;
+        }
+        crate::wait_until("the topic has leaders", || {
+            let metadata = self.admin.inner().fetch_metadata(Some(topic), TIMEOUT)?;
+            let found = metadata.topics().iter().find(|found| found.name() == topic);
+            Ok(found.is_some_and(|found| {
+                found.partitions().len() == partitions as usize
+                    && found
+                        .partitions()
+                        .iter()
+                        .all(|partition| partition.leader() >= 0)
+            }))
+        })
+    }
+
+    /// Deletes a topic and waits until it is gone.
+    pub fn delete_topic(&self, topic: &str) -> anyhow::Result<()> {
+        for result in block_on(self.admin.delete_topics(&[topic], &Kafka::options()))? {
+            result.map_err(|(name, code)| anyhow!("cannot delete {name}: {code}"))?;
+        }
+        crate::wait_until("the topic is gone", || {
+            let metadata = self.admin.inner().fetch_metadata(None, TIMEOUT)?;
+            Ok(metadata.topics().iter().all(|found| found.name() != topic))
+        })
+    }
+
+    /// Deletes the records of a partition before an offset, as retention does.
+    pub fn delete_records(&self, topic: &str, partition: i32, before: i64) -> anyhow::Result<()> {
+        let mut list = TopicPartitionList::new();
+        list.add_partition_offset(topic, partition, Offset::Offset(before))?;
+        block_on(self.admin.delete_records(&list, &Kafka::options()))?;
+        Ok(())
+    }
+
+    /// Sends one record to a partition; `None` is a tombstone.
+    pub fn send(
+        &self,
+        topic: &str,
+        partition: i32,
+        payloads: &[Option<&[u8]>],
+    ) -> anyhow::Result<()> {
+        let producer: BaseProducer = ClientConfig::new()
+            .set("bootstrap.servers", &self.bootstrap_servers)
+            .set("enable.idempotence", "true")
+            .create()?;
+        for payload in payloads {
+            let mut record = BaseRecord::<[u8], [u8]>::to(topic)
+                .partition(partition)
+                .key(b"user_1".as_slice());
+            record.payload = *payload;
+            producer
+                .send(record)
+                .map_err(|(failure, _)| failure)
+                .context("send")?;
+        }
+        Ok(producer.flush(TIMEOUT)?)
+    }
+
+    /// First and next offset of each partition.
+    pub fn offsets(&self, topic: &str) -> anyhow::Result<Vec<(i64, i64)>> {
+        let consumer: BaseConsumer = ClientConfig::new()
+            .set("bootstrap.servers", &self.bootstrap_servers)
+            .create()?;
+        let metadata = consumer.fetch_metadata(Some(topic), TIMEOUT)?;
+        let found = metadata.topics().first().context("no such topic")?;
+        let mut partitions: Vec<i32> = found.partitions().iter().map(|p| p.id()).collect();
+        partitions.sort_unstable();
+        partitions
+            .into_iter()
+            .map(|partition| Ok(consumer.fetch_watermarks(topic, partition, TIMEOUT)?))
+            .collect()
+    }
+
+    /// Records that a topic ever got.
+    pub fn records(&self, topic: &str) -> anyhow::Result<i64> {
+        Ok(self.offsets(topic)?.iter().map(|(_, next)| next).sum())
+    }
+}

@@ -1,0 +1,258 @@
+//! A pipeline of a test's own.
+
+use std::process::{Command, Stdio};
+
+use anyhow::{Context, ensure};
+use hdfs_native::sync::{Client as HdfsClient, ClientBuilder};
+use postgres::{Client, NoTls};
+
+use crate::kafka::Kafka;
+use crate::task::Task;
+
+/// A setting of the stack: from the environment, else what the compose file says.
+pub fn setting(name: &str, default: &str) -> String {
+    std::env::var(name).unwrap_or_else(|_| default.to_owned())
+}
+
+/// The Docker network of the stack.
+pub fn network() -> String {
+    setting("COMPOSE_PROJECT_NAME", "ecomm")
+}
+
+/// The image of a task.
+pub fn image(task: &str) -> String {
+    format!("ecomm-pipeline/{task}:{}", setting("PIPELINE_TAG", "dev"))
+}
+
+/// A record of the chain: partition, offset, payload.
+pub type ArchivedRecord = (i32, i64, Option<Vec<u8>>);
+
+/// A topic, a directory on HDFS and a database of one test. Gone when dropped.
+pub struct Stage {
+    /// The topic.
+    pub topic: String,
+    /// The directory on HDFS.
+    pub raw_root: String,
+    /// The database.
+    pub database: String,
+    /// The brokers.
+    pub kafka: Kafka,
+    hdfs: HdfsClient,
+}
+
+impl Stage {
+    /// Everything empty; the topic has so many partitions.
+    pub fn new(name: &str, partitions: i32) -> anyhow::Result<Stage> {
+        let id = uuid::Uuid::new_v4().simple().to_string();
+        let unique = format!("test_{name}_{}", &id[..8]);
+        let stage = Stage {
+            topic: unique.clone(),
+            raw_root: format!("/{unique}"),
+            database: unique,
+            kafka: Kafka::connect(&setting("KAFKA_BOOTSTRAP_SERVERS", "kafka:9092"))?,
+            hdfs: ClientBuilder::new()
+                .with_url(setting("HDFS_URL", "hdfs://namenode:8020"))
+                .with_user("pipeline")
+                .build()?,
+        };
+        stage.kafka.create_topic(&stage.topic, partitions)?;
+        stage.create_database()?;
+        Ok(stage)
+    }
+
+    /// One of the executables, told to use this stage.
+    pub fn task(&self, name: &str) -> Task {
+        Task::new(name)
+            .env("KAFKA_BOOTSTRAP_SERVERS", &self.kafka.bootstrap_servers)
+            .env("KAFKA_TOPIC", &self.topic)
+            .env("HDFS_URL", &setting("HDFS_URL", "hdfs://namenode:8020"))
+            .env("RAW_ROOT", &self.raw_root)
+            .env("POSTGRES_URL", &self.postgres_url("loader"))
+            .env("POSTGRES_PASSWORD", &setting("LOADER_PASSWORD", "loader"))
+    }
+
+    /// The task dbt, in its image: it has no executable of its own.
+    pub fn dbt(&self) -> Task {
+        self.dbt_image(&[])
+    }
+
+    /// Any dbt command.
+    pub fn dbt_command(&self, words: &[&str]) -> Task {
+        let elsewhere = [
+            "--env",
+            "DBT_TARGET_PATH=/tmp/target",
+            "--env",
+            "DBT_LOG_PATH=/tmp/logs",
+        ];
+        let options: Vec<&str> = elsewhere
+            .into_iter()
+            .chain(["--entrypoint", "dbt"])
+            .collect();
+        self.dbt_image(&options).args(words.iter().copied())
+    }
+
+    fn dbt_image(&self, options: &[&str]) -> Task {
+        Task::new("docker")
+            .args(["run", "--rm", "--network", &network()])
+            .args(["--env", "TRANSFORMER_PASSWORD"])
+            .args(["--env", &format!("POSTGRES_DB={}", self.database)])
+            .args(options.iter().copied())
+            .args([image("dbt").as_str()])
+            .env(
+                "TRANSFORMER_PASSWORD",
+                &setting("TRANSFORMER_PASSWORD", "transformer"),
+            )
+    }
+
+    fn postgres_url(&self, user: &str) -> String {
+        let place = setting("POSTGRES_PLACE", "postgres:5432");
+        format!("postgresql://{user}@{place}/{}", self.database)
+    }
+
+    fn admin(database: &str) -> anyhow::Result<Client> {
+        let mut config: postgres::Config =
+            format!("postgresql://airflow@postgres:5432/{database}").parse()?;
+        config.password(setting("POSTGRES_PASSWORD", "airflow"));
+        config
+            .connect(NoTls)
+            .context("is the stack up? (make test starts it)")
+    }
+
+    /// A session of the superuser in the stage's database.
+    pub fn sql(&self) -> anyhow::Result<Client> {
+        Stage::admin(&self.database)
+    }
+
+    /// The one number that a query gives.
+    pub fn number(&self, query: &str) -> anyhow::Result<i64> {
+        Ok(self
+            .sql()?
+            .query_one(query, &[])
+            .context(query.to_owned())?
+            .get(0))
+    }
+
+    /// The first column of every row, in the order of the query.
+    pub fn texts(&self, query: &str) -> anyhow::Result<Vec<String>> {
+        let rows = self.sql()?.query(query, &[]).context(query.to_owned())?;
+        Ok(rows.iter().map(|row| row.get(0)).collect())
+    }
+
+    /// A digest of every row of a table, whatever their order.
+    pub fn digest(&self, table: &str) -> anyhow::Result<String> {
+        let query = format!(
+            "select count(*) || ':' || coalesce(sum(hashtextextended(row_of::text, 0)), 0)
+             from {table} as row_of"
+        );
+        Ok(self.sql()?.query_one(&query, &[]).context(query)?.get(0))
+    }
+
+    fn create_database(&self) -> anyhow::Result<()> {
+        let mut admin = Stage::admin("airflow")?;
+        // the script sets the passwords of roles that all databases share: one test at a time
+        admin.execute("select pg_advisory_lock(7083)", &[])?;
+        admin.batch_execute(&format!("create database {}", self.database))?;
+        let output = Command::new("psql")
+            .args(["--no-psqlrc", "--host=postgres", "--username=airflow"])
+            .args([
+                "--file",
+                "../postgres_setup.sql",
+                "--dbname",
+                &self.database,
+            ])
+            .env("PGPASSWORD", setting("POSTGRES_PASSWORD", "airflow"))
+            .env("LOADER_PASSWORD", setting("LOADER_PASSWORD", "loader"))
+            .env(
+                "TRANSFORMER_PASSWORD",
+                setting("TRANSFORMER_PASSWORD", "transformer"),
+            )
+            .env(
+                "BI_READER_PASSWORD",
+                setting("BI_READER_PASSWORD", "bi_reader"),
+            )
+            .env(
+                "AIRFLOW_META_PASSWORD",
+                setting("AIRFLOW_META_PASSWORD", "airflow_meta"),
+            )
+            .stdin(Stdio::null())
+            .output()
+            .context("psql")?;
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        ensure!(output.status.success(), "postgres_setup.sql: {said}");
+        Ok(())
+    }
+
+    /// Paths of the stage's raw files, sorted.
+    pub fn raw_files(&self) -> anyhow::Result<Vec<String>> {
+        let directory = format!("{}/{}", self.raw_root, self.topic);
+        let mut paths: Vec<String> = self
+            .hdfs
+            .list_status(&directory, true)?
+            .into_iter()
+            .filter(|status| !status.isdir)
+            .map(|status| status.path)
+            .collect();
+        paths.sort();
+        Ok(paths)
+    }
+
+    /// Files written and not yet in a chain.
+    pub fn temporary_files(&self) -> anyhow::Result<usize> {
+        match self
+            .hdfs
+            .list_status(&format!("{}/_tmp", self.raw_root), false)
+        {
+            Ok(found) => Ok(found.len()),
+            Err(hdfs_native::HdfsError::FileNotFound(_)) => Ok(0),
+            Err(failure) => Err(failure.into()),
+        }
+    }
+
+    /// The bytes of a file on HDFS.
+    pub fn read_file(&self, path: &str) -> anyhow::Result<Vec<u8>> {
+        let reader = self.hdfs.read(path)?;
+        Ok(reader.read_range(0, reader.file_length())?.to_vec())
+    }
+
+    /// Replaces a file on HDFS.
+    pub fn replace_file(&self, path: &str, data: Vec<u8>) -> anyhow::Result<()> {
+        self.hdfs.delete(path, false)?;
+        let options = hdfs_native::client::WriteOptions::default();
+        let mut writer = self.hdfs.create(path, &options)?;
+        writer.write_bytes(data.into())?;
+        Ok(writer.close()?)
+    }
+
+    /// Every record of the chain, as `load` would read them.
+    pub fn chain_records(&self) -> anyhow::Result<Vec<ArchivedRecord>> {
+        let mut records = Vec::new();
+        for path in self.raw_files()? {
+            let file = chain::RawFile::new(self.read_file(&path)?.into())?;
+            let partition = file.footer.partition;
+            file.for_each(|record| {
+                let value = record.value.map(<[u8]>::to_vec);
+                records.push((partition, record.offset, value));
+                Ok(())
+            })?;
+        }
+        records.sort();
+        Ok(records)
+    }
+}
+
+impl Drop for Stage {
+    fn drop(&mut self) {
+        let cleaned = (|| -> anyhow::Result<()> {
+            self.hdfs.delete(&self.raw_root, true)?;
+            self.kafka.delete_topic(&self.topic)?;
+            Stage::admin("airflow")?.batch_execute(&format!(
+                "drop database if exists {} with (force)",
+                self.database
+            ))?;
+            Ok(())
+        })();
+        if let Err(failure) = cleaned {
+            eprintln!("{} is left behind: {failure:#}", self.topic);
+        }
+    }
+}

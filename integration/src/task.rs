@@ -1,0 +1,230 @@
+//! Running the real executables.
+
+use std::fmt;
+use std::io::Read;
+use std::process::{Child, Command, Stdio};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, bail, ensure};
+use serde_json::Value;
+
+/// The longest that anything in a test may take.
+const PATIENCE: Duration = Duration::from_secs(180);
+
+/// Waits for a condition, with a bound.
+pub fn wait_until(
+    what: &str,
+    mut holds: impl FnMut() -> anyhow::Result<bool>,
+) -> anyhow::Result<()> {
+    let deadline = Instant::now() + PATIENCE;
+    while !holds()? {
+        ensure!(Instant::now() < deadline, "waited in vain until {what}");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    Ok(())
+}
+
+/// An executable and what it is told.
+pub struct Task {
+    name: String,
+    command: Command,
+}
+
+impl Task {
+    /// The executable of that name, with an environment of its own but for the path.
+    pub fn new(name: &str) -> Task {
+        let mut command = Command::new(name);
+        command.env_clear();
+        for kept in ["PATH", "DOCKER_HOST", "HOME"] {
+            if let Some(value) = std::env::var_os(kept) {
+                command.env(kept, value);
+            }
+        }
+        command
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        Task {
+            name: name.to_owned(),
+            command,
+        }
+    }
+
+    /// Adds options.
+    pub fn args<'a>(mut self, words: impl IntoIterator<Item = &'a str>) -> Task {
+        self.command.args(words);
+        self
+    }
+
+    /// Sets a variable.
+    pub fn env(mut self, name: &str, value: &str) -> Task {
+        self.command.env(name, value);
+        self
+    }
+
+    /// Starts it.
+    pub fn start(mut self) -> anyhow::Result<Running> {
+        let mut child = self
+            .command
+            .spawn()
+            .with_context(|| format!("cannot start {}", self.name))?;
+        let stdout = child.stdout.take().context("stdout")?;
+        let stderr = child.stderr.take().context("stderr")?;
+        Ok(Running {
+            name: self.name,
+            child,
+            stdout: Some(drain(stdout)),
+            stderr: Some(drain(stderr)),
+        })
+    }
+
+    /// Runs it to its end.
+    pub fn run(self) -> anyhow::Result<Finished> {
+        self.start()?.finish()
+    }
+
+    /// Runs it and asserts that it ends with 0; gives its summary.
+    pub fn succeed(self) -> anyhow::Result<Value> {
+        let finished = self.run()?;
+        ensure!(finished.code == Some(0), "{finished:?}");
+        finished.assert_calm()?;
+        finished.summary()
+    }
+}
+
+fn drain(mut pipe: impl Read + Send + 'static) -> JoinHandle<Vec<u8>> {
+    std::thread::spawn(move || {
+        let mut bytes = Vec::new();
+        // a pipe that breaks ends the output; the exit code tells the rest
+        let _ = pipe.read_to_end(&mut bytes);
+        bytes
+    })
+}
+
+/// An executable at work. Killed when dropped.
+pub struct Running {
+    name: String,
+    child: Child,
+    stdout: Option<JoinHandle<Vec<u8>>>,
+    stderr: Option<JoinHandle<Vec<u8>>>,
+}
+
+impl Running {
+    /// Sends a signal by name, such as `TERM` or `KILL`.
+    pub fn signal(&self, name: &str) -> anyhow::Result<()> {
+        // the shell's own kill: slim images have no other
+        let status = Command::new("bash")
+            .args(["-c", &format!("kill -{name} {}", self.child.id())])
+            .status()?;
+        ensure!(status.success(), "cannot signal {}", self.name);
+        Ok(())
+    }
+
+    /// Whether it is still running.
+    pub fn is_running(&mut self) -> anyhow::Result<bool> {
+        Ok(self.child.try_wait()?.is_none())
+    }
+
+    /// Waits for its end, within bounds.
+    pub fn finish(mut self) -> anyhow::Result<Finished> {
+        let started = Instant::now();
+        let status = loop {
+            if let Some(status) = self.child.try_wait()? {
+                break status;
+            }
+            if started.elapsed() > PATIENCE {
+                bail!("{} does not end", self.name);
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        };
+        let output = |pipe: Option<JoinHandle<Vec<u8>>>| {
+            let bytes = pipe.map(|pipe| pipe.join().unwrap_or_default());
+            bytes.unwrap_or_default()
+        };
+        let stdout_bytes = output(self.stdout.take());
+        Ok(Finished {
+            code: status.code(),
+            stdout: String::from_utf8_lossy(&stdout_bytes).into_owned(),
+            stdout_bytes,
+            stderr: String::from_utf8_lossy(&output(self.stderr.take())).into_owned(),
+            waited: started.elapsed(),
+            name: self.name.clone(),
+        })
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // it may have ended by itself
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// How an executable ended.
+pub struct Finished {
+    /// The executable.
+    pub name: String,
+    /// Its exit code; `None` when a signal ended it.
+    pub code: Option<i32>,
+    /// All it said on stdout, as far as it is text.
+    pub stdout: String,
+    /// All it said on stdout.
+    pub stdout_bytes: Vec<u8>,
+    /// All it said on stderr.
+    pub stderr: String,
+    /// How long its end was waited for.
+    pub waited: Duration,
+}
+
+impl fmt::Debug for Finished {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let last = |text: &str| {
+            let lines: Vec<&str> = text.lines().collect();
+            lines[lines.len().saturating_sub(20)..].join("\n")
+        };
+        write!(
+            formatter,
+            "{} ended with {:?}\n{}\n{}",
+            self.name,
+            self.code,
+            last(&self.stderr),
+            last(&self.stdout)
+        )
+    }
+}
+
+impl Finished {
+    /// The last line on stdout, which must be JSON.
+    pub fn summary(&self) -> anyhow::Result<Value> {
+        let line = self
+            .stdout
+            .lines()
+            .last()
+            .with_context(|| format!("{self:?}"))?;
+        serde_json::from_str(line).with_context(|| format!("no summary: {line}"))
+    }
+
+    /// Asserts that nothing was logged that a person should look at.
+    pub fn assert_calm(&self) -> anyhow::Result<()> {
+        for line in self.stderr.lines() {
+            ensure!(
+                !line.contains("Z WARN ]") && !line.contains("Z ERROR]"),
+                "{} logged: {line}",
+                self.name
+            );
+        }
+        Ok(())
+    }
+
+    /// Asserts an exit code and gives the error of the summary: one line.
+    pub fn fails_with(&self, code: i32) -> anyhow::Result<String> {
+        ensure!(self.code == Some(code), "expected {code}: {self:?}");
+        let summary = self.summary()?;
+        let error = summary["error"].as_str().context("no error")?;
+        ensure!(!error.is_empty() && !error.contains('\n'), "{error:?}");
+        ensure!(summary["exit_code"] == code, "{summary}");
+        Ok(error.to_owned())
+    }
+}

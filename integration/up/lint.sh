@@ -1,0 +1,30 @@
+#!/bin/bash
+# make lint: formatting and lints of every language, in containers, so that everyone has the same versions.
+set -euo pipefail
+here=$(dirname "$0")
+source "$here/steps.sh"
+
+"$here/engine.sh"
+source "$here/settings.sh"
+"$here/images.sh"
+step 'lint'
+
+tools=ecomm-pipeline/lint-tools
+run lint-tools build "$tools" --file dockerfile --target lint-tools .
+tool() { docker run --rm --volume "$root:/src:ro" --entrypoint "$1" "$tools" "${@:2}"; }
+
+failed=()
+check() {
+  local name=$1
+  shift
+  run "$name" "$@" || failed+=("$name")
+}
+mapfile -t scripts < <(git ls-files '*.sh' .ci/run integration/images | xargs -r grep -lE '^#!/bin/(ba)?sh|^# shellcheck shell=')
+
+check shellcheck tool shellcheck --external-sources "${scripts[@]}"
+check ruff-check tool ruff check --no-cache .
+check ruff-format tool ruff format --no-cache --check .
+check sqlfluff tool sqlfluff lint --disable-progress-bar .
+# cargo deny without its advisories: their database is fetched by git from elsewhere, which not every network allows.
+check rust build ecomm-pipeline/lint-rust --file dockerfile --target lint-rust .
+[[ ${#failed[@]} -eq 0 ]] || fail "lint: ${failed[*]} found something, see above"

@@ -1,0 +1,18 @@
+#!/bin/bash
+# make test [TESTS='NAME... -- OPTIONS']: every test executable, inside the stack's network; what it needs is started first.
+set -euo pipefail
+here=$(dirname "$0")
+source "$here/steps.sh"
+
+"$here/engine.sh"
+source "$here/settings.sh"
+"$here/images.sh"
+run test-image build "ecomm-pipeline/test:$PIPELINE_TAG" --file dockerfile --target test .
+# A stack that runs already stays as it is.
+"$here/stack.sh"
+
+step 'running the tests'
+# The socket, because some tests stop servers and run the task images; the network, because they talk to the servers.
+# shellcheck disable=SC2086   # a list of words
+docker run --rm --network "$COMPOSE_PROJECT_NAME" --env-file .env \
+  --volume /var/run/docker.sock:/var/run/docker.sock "ecomm-pipeline/test:$PIPELINE_TAG" ${TESTS:-}

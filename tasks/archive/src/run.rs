@@ -1,0 +1,324 @@
+//! The loop: poll, batch, write, rename, commit.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context;
+use chain::{Appended, Hdfs, Raw, Record, newest_epoch};
+use frame::{Outcome, Progress, Stop};
+use log::{info, warn};
+use rdkafka::consumer::{CommitMode, Consumer};
+use rdkafka::error::KafkaError;
+use rdkafka::message::BorrowedMessage;
+use rdkafka::{Message, Offset, TopicPartitionList};
+use serde::Serialize;
+
+use crate::assignment::{Assignment, ChainConsumer, Change, consumer};
+use crate::batch::{Batch, Committed};
+use crate::options::Options;
+use crate::sweep::sweep;
+
+/// How long a poll waits: the tick of ages, ends and signals.
+const TICK: Duration = Duration::from_millis(100);
+
+/// The summary line.
+#[derive(Debug, Default, Serialize)]
+struct Summary {
+    topic: String,
+    epoch: u32,
+    partitions: usize,
+    records: u64,
+    files: u64,
+    file_bytes: u64,
+    payload_bytes: u64,
+    lost_races: u64,
+    caught_up: bool,
+}
+
+/// Archives until caught up, or until told to end.
+pub fn run(options: &Options, hdfs: Hdfs, stop: &Stop) -> anyhow::Result<Outcome> {
+    let hdfs = Arc::new(hdfs);
+    let raw = Raw::new(&options.hdfs.raw_root);
+    let topic = &options.kafka.kafka_topic;
+    let mut epoch = newest_epoch(&*hdfs, &raw, topic)?;
+    if options.new_epoch {
+        epoch += 1;
+        info!("epoch {epoch} of {topic} begins");
+    }
+    sweep(&*hdfs, &raw)?;
+    let assignment = Assignment::new(options, Arc::clone(&hdfs), raw.clone(), epoch);
+    let consumer = consumer(&options.kafka, options, assignment)?;
+    let partitions = options.kafka.partitions(consumer.client())?;
+    let mut archive = Archive {
+        options,
+        hdfs: &hdfs,
+        raw: &raw,
+        consumer: &consumer,
+        batches: BTreeMap::new(),
+        ends: BTreeMap::new(),
+        open_ends: BTreeSet::new(),
+        progress: Progress::new(None, "records"),
+        summary: Summary {
+            topic: topic.clone(),
+            epoch,
+            partitions: partitions.len(),
+            ..Summary::default()
+        },
+    };
+    if options.follow {
+        consumer.subscribe(&[topic])?;
+    } else {
+        archive.take_all(&partitions)?;
+    }
+    while !stop.is_set() && !archive.caught_up() {
+        archive.step()?;
+    }
+    let rest: Vec<i32> = archive.batches.keys().copied().collect();
+    archive.commit(&rest)?;
+    archive.summary.caught_up = archive.caught_up();
+    Outcome::done(&archive.summary)
+}
+
+struct Archive<'a> {
+    options: &'a Options,
+    hdfs: &'a Hdfs,
+    raw: &'a Raw,
+    consumer: &'a ChainConsumer,
+    /// What each partition is filling.
+    batches: BTreeMap<i32, Batch>,
+    /// Where each partition ended when the run started; none under --follow.
+    ends: BTreeMap<i32, i64>,
+    /// Partitions that have not come to that end yet.
+    open_ends: BTreeSet<i32>,
+    progress: Progress,
+    summary: Summary,
+}
+
+impl Archive<'_> {
+    /// Takes every partition, up to where it ends now.
+    fn take_all(&mut self, partitions: &[i32]) -> anyhow::Result<()> {
+        let assignment = self.consumer.context();
+        let mut resumes = Vec::new();
+        let mut lag = 0;
+        for partition in partitions {
+            let (resume, held) = assignment.resume(self.consumer, *partition)?;
+            lag += (held.next - resume.next).max(0) as u64;
+            self.ends.insert(*partition, held.next);
+            // a chain that is level with Kafka still shakes hands
+            if resume.consume_from() < held.next {
+                self.open_ends.insert(*partition);
+            }
+            resumes.push(resume);
+        }
+        info!("{} partitions, {lag} records behind", partitions.len());
+        self.progress = Progress::new(Some(lag), "records");
+        self.consumer.assign(&assignment.start_offsets(&resumes)?)?;
+        for resume in resumes {
+            self.batches
+                .insert(resume.chain.partition, Batch::resume(resume)?);
+        }
+        Ok(())
+    }
+
+    fn caught_up(&self) -> bool {
+        !self.options.follow && self.open_ends.is_empty()
+    }
+
+    /// One record, or one tick without.
+    fn step(&mut self) -> anyhow::Result<()> {
+        match self.consumer.poll(TICK) {
+            Some(Ok(message)) => self.take(&message)?,
+            Some(Err(KafkaError::PartitionEOF(partition))) => {
+                // no more for now, so everything up to the end as it was has been taken in
+                self.open_ends.remove(&partition);
+            }
+            Some(Err(failure)) => {
+                return Err(failure).with_context(|| {
+                    format!("cannot read from Kafka: {}", self.options.kafka.no_answer())
+                });
+            }
+            None => {}
+        }
+        for change in self.consumer.context().take_changes() {
+            self.apply(change)?;
+        }
+        self.commit_due()
+    }
+
+    fn take(&mut self, message: &BorrowedMessage<'_>) -> anyhow::Result<()> {
+        let partition = message.partition();
+        let end = self.ends.get(&partition).copied().unwrap_or(i64::MAX);
+        // a partition that was taken away may still have had records in the queue
+        let Some(batch) = self.batches.get_mut(&partition) else {
+            return Ok(());
+        };
+        if message.offset() < end {
+            batch.push(&Record {
+                offset: message.offset(),
+                timestamp_millis: message.timestamp().to_millis().unwrap_or(-1),
+                key: message.key(),
+                value: message.payload(),
+            })?;
+        }
+        if message.offset() + 1 >= end && self.open_ends.remove(&partition) {
+            // what comes after the end is for the next run
+            let mut list = TopicPartitionList::new();
+            list.add_partition(message.topic(), partition);
+            self.consumer.pause(&list)?;
+        }
+        Ok(())
+    }
+
+    fn apply(&mut self, change: Change) -> anyhow::Result<()> {
+        match change {
+            Change::Assigned(resumes) => {
+                for resume in resumes {
+                    info!("partition {}: from {}", resume.chain.partition, resume.next);
+                    self.batches
+                        .insert(resume.chain.partition, Batch::resume(resume)?);
+                }
+                Ok(())
+            }
+            Change::Revoked(partitions) => {
+                info!("partitions {partitions:?} go to another follower");
+                // the new owner may be faster; then the chain refuses these files
+                self.commit(&partitions)?;
+                for partition in partitions {
+                    self.batches.remove(&partition);
+                }
+                Ok(())
+            }
+            Change::Failed(failure) => Err(failure),
+        }
+    }
+
+    /// Commits what is full or old enough, and the fullest when memory runs out.
+    fn commit_due(&mut self) -> anyhow::Result<()> {
+        let flush_bytes = self.options.flush_bytes();
+        let flush_age = self.options.flush_age();
+        let held: usize = self.batches.values().map(Batch::held_bytes).sum();
+        let short = held > self.options.batch_bytes();
+        let full = |batch: &Batch| batch.payload_bytes() >= flush_bytes || batch.age() >= flush_age;
+        let any_full = self
+            .batches
+            .values()
+            .any(|batch| !batch.is_empty() && full(batch));
+        if !any_full && !short {
+            return Ok(());
+        }
+        // closing a file takes half a second whatever its size, side by side no longer than alone:
+        // so those that are half full go along
+        let fullest = self.batches.values().map(Batch::held_bytes).max();
+        let due: Vec<i32> = self
+            .batches
+            .iter()
+            .filter(|(_, batch)| !batch.is_empty())
+            .filter(|(_, batch)| {
+                full(batch)
+                    || batch.payload_bytes() >= flush_bytes / 2
+                    || (short && Some(batch.held_bytes()) == fullest)
+            })
+            .map(|(partition, _)| *partition)
+            .collect();
+        self.commit(&due)
+    }
+
+    /// Ends the files of these partitions side by side and appends each to its chain.
+    fn commit(&mut self, partitions: &[i32]) -> anyhow::Result<()> {
+        let mut ending = Vec::new();
+        for partition in partitions {
+            if let Some(batch) = self.batches.remove(partition) {
+                if batch.is_empty() {
+                    self.batches.insert(*partition, batch);
+                } else {
+                    ending.push(batch);
+                }
+            }
+        }
+        let (hdfs, raw) = (self.hdfs, self.raw);
+        let committed: Vec<anyhow::Result<Committed>> = std::thread::scope(|scope| {
+            let writers: Vec<_> = ending
+                .into_iter()
+                .map(|batch| scope.spawn(move || batch.commit(hdfs, raw)))
+                .collect();
+            let joined = writers.into_iter().map(|writer| writer.join());
+            joined
+                .map(|result| result.unwrap_or_else(|_| Err(anyhow::anyhow!("a writer panicked"))))
+                .collect()
+        });
+        let mut positions = TopicPartitionList::new();
+        // every file that got through is accounted for before the first failure ends the run
+        let mut failure = None;
+        for result in committed {
+            match result {
+                Ok(committed) => self.account(&committed, &mut positions)?,
+                Err(error) => failure = failure.or(Some(error)),
+            }
+        }
+        if positions.count() > 0 {
+            // for lag monitoring alone: nobody resumes from it
+            if let Err(error) = self.consumer.commit(&positions, CommitMode::Async) {
+                warn!("the group's offsets are not up to date: {error}");
+            }
+        }
+        failure.map_or(Ok(()), Err)
+    }
+
+    fn account(
+        &mut self,
+        committed: &Committed,
+        positions: &mut TopicPartitionList,
+    ) -> anyhow::Result<()> {
+        let partition = committed.chain.partition;
+        if committed.appended == Appended::Lost {
+            self.summary.lost_races += 1;
+            warn!(
+                "partition {partition}: another writer was faster at {}",
+                committed.start
+            );
+            return self.resume_again(partition);
+        }
+        self.summary.records += committed.records;
+        self.summary.files += 1;
+        self.summary.file_bytes += committed.file_bytes;
+        self.summary.payload_bytes += committed.payload_bytes;
+        self.progress.batch(
+            committed.records,
+            format_args!(
+                "partition {partition}: {} records {}..{} in {} KiB",
+                committed.records,
+                committed.start,
+                committed.next,
+                committed.file_bytes >> 10
+            ),
+        );
+        positions.add_partition_offset(
+            &committed.chain.topic,
+            partition,
+            Offset::Offset(committed.next),
+        )?;
+        self.batches.insert(partition, committed.following()?);
+        Ok(())
+    }
+
+    /// Another writer holds the position: on from the end of the chain as it is now.
+    fn resume_again(&mut self, partition: i32) -> anyhow::Result<()> {
+        let assignment = self.consumer.context();
+        let (resume, _) = assignment.resume(self.consumer, partition)?;
+        let end = self.ends.get(&partition).copied();
+        if end.is_some_and(|end| resume.next >= end) {
+            self.open_ends.remove(&partition);
+        } else {
+            if end.is_some() {
+                self.open_ends.insert(partition);
+            }
+            let offsets = assignment.start_offsets([&resume])?;
+            self.consumer
+                .seek_partitions(offsets.clone(), self.options.kafka.timeout())?;
+            self.consumer.resume(&offsets)?;
+        }
+        self.batches.insert(partition, Batch::resume(resume)?);
+        Ok(())
+    }
+}

@@ -1,0 +1,170 @@
+//! Kafka as the tasks see it: where it is, what the topic looks like, and what its errors ask for.
+
+use std::collections::HashSet;
+use std::fmt;
+use std::str::FromStr;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use anyhow::Context;
+use clap::Args;
+use log::{debug, warn};
+use rdkafka::ClientConfig;
+use rdkafka::client::{Client, ClientContext};
+use rdkafka::error::KafkaError;
+
+/// Where Kafka is.
+#[derive(Args, Debug, Clone)]
+pub struct KafkaOptions {
+    /// Kafka brokers to ask first, as HOST:PORT[,HOST:PORT…]
+    #[arg(long, env = "KAFKA_BOOTSTRAP_SERVERS", default_value = "kafka:9092")]
+    pub kafka_bootstrap_servers: String,
+
+    /// Topic of the events
+    #[arg(long, env = "KAFKA_TOPIC", default_value = "LogEvents")]
+    pub kafka_topic: String,
+
+    /// Longest wait for an answer of Kafka, in seconds
+    #[arg(long, env = "KAFKA_TIMEOUT_SECONDS", default_value_t = 30)]
+    pub kafka_timeout_seconds: u64,
+
+    /// Any librdkafka property, as KEY=VALUE; may be given more than once (in the environment:
+    /// separated by commas)
+    #[arg(
+        short = 'X',
+        long = "kafka-property",
+        env = "KAFKA_PROPERTIES",
+        value_name = "KEY=VALUE",
+        value_delimiter = ','
+    )]
+    pub kafka_properties: Vec<Property>,
+}
+
+/// One librdkafka property. Its value is not shown where it could be a secret.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Property {
+    key: String,
+    value: String,
+}
+
+impl FromStr for Property {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Property, String> {
+        match text.split_once('=') {
+            Some((key, value)) if !key.trim().is_empty() => Ok(Property {
+                key: key.trim().to_owned(),
+                value: value.to_owned(),
+            }),
+            _ => Err("write KEY=VALUE, such as session.timeout.ms=6000".to_owned()),
+        }
+    }
+}
+
+impl fmt::Debug for Property {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let secret = ["password", "secret", "pem", "sasl.oauthbearer"]
+            .iter()
+            .any(|word| self.key.contains(word));
+        let value = if secret { "***" } else { &self.value };
+        write!(formatter, "{}={value}", self.key)
+    }
+}
+
+impl KafkaOptions {
+    /// A client configuration with the task's own `settings`; what the operator set wins.
+    pub fn client_config(&self, client_id: &str, settings: &[(&str, &str)]) -> ClientConfig {
+        let mut config = ClientConfig::new();
+        config
+            .set("bootstrap.servers", &self.kafka_bootstrap_servers)
+            .set("client.id", client_id);
+        for (key, value) in settings {
+            config.set(*key, *value);
+        }
+        for property in &self.kafka_properties {
+            config.set(&property.key, &property.value);
+        }
+        config
+    }
+
+    /// How long to wait for Kafka.
+    pub fn timeout(&self) -> Duration {
+        Duration::from_secs(self.kafka_timeout_seconds)
+    }
+
+    /// The partitions of the topic.
+    ///
+    /// # Errors
+    /// A topic that is not there asks for a person; brokers that do not answer are worth a retry.
+    pub fn partitions<C: ClientContext>(&self, client: &Client<C>) -> anyhow::Result<Vec<i32>> {
+        let topic = &self.kafka_topic;
+        let metadata = client
+            .fetch_metadata(Some(topic), self.timeout())
+            .with_context(|| self.no_answer())?;
+        let partitions: Vec<i32> = metadata
+            .topics()
+            .iter()
+            .filter(|found| found.name() == topic && found.error().is_none())
+            .flat_map(|found| found.partitions().iter().map(|partition| partition.id()))
+            .collect();
+        if partitions.is_empty() {
+            return Err(frame::person_needed(format!(
+                "Kafka at {} has no topic {topic}: create it (kafka-topics.sh --create --topic \
+                 {topic} --partitions 4) or mend KAFKA_TOPIC",
+                self.kafka_bootstrap_servers
+            )));
+        }
+        Ok(partitions)
+    }
+
+    /// What to say when Kafka does not answer.
+    pub fn no_answer(&self) -> String {
+        format!(
+            "no answer from Kafka at {}: is it up, and is KAFKA_BOOTSTRAP_SERVERS right?",
+            self.kafka_bootstrap_servers
+        )
+    }
+
+    /// Explains a client that could not be made: a property that librdkafka does not know.
+    pub fn unusable(&self, failure: KafkaError) -> anyhow::Error {
+        anyhow::Error::new(failure).context(frame::PersonNeeded(
+            "librdkafka refuses its configuration: check KAFKA_PROPERTIES and -X".to_owned(),
+        ))
+    }
+}
+
+/// What librdkafka says of its own accord. It goes on by itself, so each complaint is one warning;
+/// what ends a task is an error of a call.
+#[derive(Debug, Default)]
+pub struct Complaints(Mutex<HashSet<String>>);
+
+impl Complaints {
+    /// For [`ClientContext::error`].
+    pub fn note(&self, reason: &str) {
+        // `(after 3ms in state CONNECT)` differs every time
+        let complaint = reason.split(" (after ").next().unwrap_or(reason);
+        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if !known.contains(complaint) {
+            warn!("Kafka: {complaint}");
+            known.insert(complaint.to_owned());
+        }
+    }
+
+    /// For [`ClientContext::log`]: librdkafka logs as errors what it mends itself.
+    pub fn log(&self, facility: &str, text: &str) {
+        debug!("librdkafka: {facility} {text}");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_secret_property_is_masked_and_kept() {
+        let property: Property = "sasl.password=hunter2=".parse().expect("a property");
+        assert_eq!(format!("{property:?}"), "sasl.password=***");
+        assert_eq!(property.value, "hunter2=");
+        assert!("nonsense".parse::<Property>().is_err());
+    }
+}

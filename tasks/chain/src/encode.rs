@@ -1,0 +1,220 @@
+//! A raw file in the making: records in, Parquet out, both in memory.
+//!
+//! Records are held as they came until a row group is full; a full one is compressed at once, so
+//! that the memory held is one row group and the compressed bytes of those before it.
+
+use std::io::{self, Write};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use anyhow::Context;
+use bytes::Bytes;
+use polars::prelude::{
+    BatchedWriter, BinaryChunkedBuilder, ChunkedBuilder, Column, DataFrame, DataType, Field,
+    IntoColumn, KeyValueMetadata, ParquetCompression, ParquetMetadataContext, ParquetWriter,
+    PrimitiveChunkedBuilder, Schema, StatisticsOptions,
+};
+
+use crate::footer::{Footer, hash_record};
+use crate::path::ChainPath;
+
+/// Payload and key bytes of one row group: what the reader of a file must hold at least.
+const ROW_GROUP_BYTES: usize = 4 << 20;
+
+/// Memory of a record beside its key and payload: offset, time, and two views of 16 bytes.
+const RECORD_OVERHEAD_BYTES: usize = 48;
+
+/// One Kafka record, bytes as received.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Record<'a> {
+    /// Its offset.
+    pub offset: i64,
+    /// Its Kafka time in milliseconds; -1 when it has none.
+    pub timestamp_millis: i64,
+    /// Its key.
+    pub key: Option<&'a [u8]>,
+    /// Its payload; `None` is a tombstone.
+    pub value: Option<&'a [u8]>,
+}
+
+/// Builds one raw file.
+pub struct Encoder {
+    writer: BatchedWriter<Sink>,
+    sink: Sink,
+    group: RowGroup,
+    records: u64,
+    payload_bytes: usize,
+    last_offset: Option<i64>,
+    last_hash: Option<u64>,
+}
+
+impl Encoder {
+    /// An empty raw file.
+    pub fn new() -> anyhow::Result<Encoder> {
+        let sink = Sink::default();
+        let schema = Schema::from_iter([
+            Field::new("offset".into(), DataType::Int64),
+            Field::new("timestamp".into(), DataType::Int64),
+            Field::new("key".into(), DataType::Binary),
+            Field::new("value".into(), DataType::Binary),
+        ]);
+        let writer = ParquetWriter::new(sink.clone())
+            .with_compression(ParquetCompression::Zstd(None))
+            // the least and greatest payload of a page help nobody and may be 1 MB each
+            .with_statistics(StatisticsOptions::empty())
+            .set_parallel(false)
+            .batched(&schema)
+            .context("cannot begin a raw file")?;
+        Ok(Encoder {
+            writer,
+            sink,
+            group: RowGroup::new(),
+            records: 0,
+            payload_bytes: 0,
+            last_offset: None,
+            last_hash: None,
+        })
+    }
+
+    /// Adds a record. The caller sees to it that offsets only grow.
+    pub fn push(&mut self, record: &Record<'_>) -> anyhow::Result<()> {
+        self.group.push(record);
+        self.records += 1;
+        self.payload_bytes += record.key.map_or(0, <[u8]>::len);
+        self.payload_bytes += record.value.map_or(0, <[u8]>::len);
+        self.last_offset = Some(record.offset);
+        self.last_hash = Some(hash_record(
+            record.timestamp_millis,
+            record.key,
+            record.value,
+        ));
+        if self.group.bytes >= ROW_GROUP_BYTES {
+            self.end_row_group()?;
+        }
+        Ok(())
+    }
+
+    /// Records held.
+    pub fn records(&self) -> u64 {
+        self.records
+    }
+
+    /// Bytes of keys and payloads taken in: what `--flush-mib` counts.
+    pub fn payload_bytes(&self) -> usize {
+        self.payload_bytes
+    }
+
+    /// Memory held, in bytes: what `--memory-mib` counts.
+    pub fn held_bytes(&self) -> usize {
+        self.group.bytes + self.sink.len()
+    }
+
+    /// The finished file of `chain`, covering the positions `start..next`.
+    pub fn finish(
+        mut self,
+        chain: &ChainPath,
+        start: i64,
+        next: i64,
+        gap: Option<String>,
+    ) -> anyhow::Result<Bytes> {
+        self.end_row_group()?;
+        let footer = Footer {
+            topic: chain.topic.clone(),
+            epoch: chain.epoch,
+            partition: chain.partition,
+            start,
+            next,
+            records: self.records,
+            last_offset: self.last_offset,
+            last_hash: self.last_hash,
+            gap,
+        };
+        let pairs = KeyValueMetadata::from_static(footer.to_pairs())
+            .collect(ParquetMetadataContext { arrow_schema: "" })?;
+        self.writer
+            .get_writer()
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .end(Some(pairs))
+            .context("cannot end a raw file")?;
+        Ok(Bytes::from(self.sink.take()))
+    }
+
+    fn end_row_group(&mut self) -> anyhow::Result<()> {
+        let group = std::mem::replace(&mut self.group, RowGroup::new());
+        if group.bytes == 0 {
+            return Ok(());
+        }
+        let frame = group.into_frame()?;
+        self.writer
+            .write_batch(&frame)
+            .context("cannot encode a row group")
+    }
+}
+
+/// The columns of the row group being filled.
+struct RowGroup {
+    offset: PrimitiveChunkedBuilder<polars::prelude::Int64Type>,
+    timestamp: PrimitiveChunkedBuilder<polars::prelude::Int64Type>,
+    key: BinaryChunkedBuilder,
+    value: BinaryChunkedBuilder,
+    bytes: usize,
+}
+
+impl RowGroup {
+    fn new() -> RowGroup {
+        RowGroup {
+            offset: PrimitiveChunkedBuilder::new("offset".into(), 0),
+            timestamp: PrimitiveChunkedBuilder::new("timestamp".into(), 0),
+            key: BinaryChunkedBuilder::new("key".into(), 0),
+            value: BinaryChunkedBuilder::new("value".into(), 0),
+            bytes: 0,
+        }
+    }
+
+    fn push(&mut self, record: &Record<'_>) {
+        self.offset.append_value(record.offset);
+        self.timestamp.append_value(record.timestamp_millis);
+        self.key.append_option(record.key);
+        self.value.append_option(record.value);
+        self.bytes += RECORD_OVERHEAD_BYTES
+            + record.key.map_or(0, <[u8]>::len)
+            + record.value.map_or(0, <[u8]>::len);
+    }
+
+    fn into_frame(self) -> anyhow::Result<DataFrame> {
+        let columns: Vec<Column> = vec![
+            self.offset.finish().into_column(),
+            self.timestamp.finish().into_column(),
+            self.key.finish().into_column(),
+            self.value.finish().into_column(),
+        ];
+        let height = columns.first().map_or(0, Column::len);
+        Ok(DataFrame::new(height, columns)?)
+    }
+}
+
+/// The compressed file so far: the Parquet writer keeps one handle, the encoder the other.
+#[derive(Clone, Default)]
+struct Sink(Arc<Mutex<Vec<u8>>>);
+
+impl Sink {
+    fn len(&self) -> usize {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).len()
+    }
+
+    fn take(&self) -> Vec<u8> {
+        std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+impl Write for Sink {
+    fn write(&mut self, data: &[u8]) -> io::Result<usize> {
+        let mut held = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        held.extend_from_slice(data);
+        Ok(data.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}

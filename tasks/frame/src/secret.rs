@@ -1,0 +1,23 @@
+//! Secrets: from the environment or a file, never from the command line, where `ps` would show them.
+
+use anyhow::Context;
+
+use crate::person_needed;
+
+/// The secret of the environment variable `name`, or of the file that `name`_FILE names.
+pub fn secret(name: &str) -> anyhow::Result<String> {
+    let file_variable = format!("{name}_FILE");
+    if let Ok(path) = std::env::var(&file_variable) {
+        let text = std::fs::read_to_string(&path).with_context(|| {
+            crate::PersonNeeded(format!(
+                "cannot read {path}: make it readable or mend {file_variable}"
+            ))
+        })?;
+        return Ok(text.trim_end_matches(['\r', '\n']).to_owned());
+    }
+    std::env::var(name).map_err(|_| {
+        person_needed(format!(
+            "no password: set {name}, or {file_variable} to a file that holds it"
+        ))
+    })
+}

@@ -1,0 +1,148 @@
+//! One file, one transaction.
+
+use std::io::Write;
+
+use anyhow::Context;
+use chain::{Corrupt, Files, RawFile, Record};
+use hdfs_native::HdfsError;
+use postgres::{Client, Transaction};
+
+use crate::copy::{EVENT_COPY, Origin, REJECT_COPY, Rows};
+use crate::ledger::{self, Entry};
+use crate::pending::Pending;
+
+/// Encoded bytes sent to PostgreSQL at once.
+const CHUNK_BYTES: usize = 256 << 10;
+
+/// What became of a file.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Loaded {
+    /// Its events and rejects are in PostgreSQL now.
+    Rows {
+        /// Rows of `raw.log_event`.
+        events: u64,
+        /// Rows of `raw.reject`.
+        rejects: u64,
+    },
+    /// Another run had loaded it.
+    Already,
+    /// It cannot be read, and the ledger says why.
+    Quarantined(String),
+}
+
+/// Loads one file.
+///
+/// # Errors
+/// When HDFS or PostgreSQL does not answer. The file is then loaded or not; the ledger knows.
+pub fn load_file(
+    files: &dyn Files,
+    client: &mut Client,
+    pending: &Pending,
+) -> anyhow::Result<Loaded> {
+    let entry = Entry {
+        name: &pending.name,
+        path: &pending.stored.path,
+        file_bytes: pending.stored.bytes,
+    };
+    let result = files
+        .read_from(entry.path, 0)
+        .and_then(RawFile::new)
+        .and_then(|file| transfer(client, entry, &file));
+    match result {
+        Err(failure) if is_unreadable(&failure) => {
+            let reason = format!("{failure:#}");
+            ledger::quarantine(client, entry, &reason)?;
+            Ok(Loaded::Quarantined(reason))
+        }
+        result => result,
+    }
+}
+
+/// Whether the file itself is at fault, so that no retry helps.
+fn is_unreadable(failure: &anyhow::Error) -> bool {
+    let hdfs = failure.downcast_ref::<HdfsError>();
+    failure.is::<Corrupt>()
+        || matches!(
+            hdfs,
+            Some(HdfsError::ChecksumError | HdfsError::BlocksNotFound(_))
+        )
+}
+
+fn transfer(client: &mut Client, entry: Entry<'_>, file: &RawFile) -> anyhow::Result<Loaded> {
+    let mut transaction = client.transaction().map_err(warehouse::explain)?;
+    let Some(load_id) = ledger::claim(&mut transaction, entry, &file.footer)? else {
+        return Ok(Loaded::Already);
+    };
+    let (events, rejects) = copy(&mut transaction, entry, load_id, file)?;
+    ledger::complete(&mut transaction, load_id, events, rejects)?;
+    transaction.commit().map_err(warehouse::explain)?;
+    Ok(Loaded::Rows { events, rejects })
+}
+
+fn copy(
+    transaction: &mut Transaction<'_>,
+    entry: Entry<'_>,
+    load_id: i64,
+    file: &RawFile,
+) -> anyhow::Result<(u64, u64)> {
+    let name = entry.name;
+    let mut events = Rows::begin();
+    // a connection copies into one table at a time, so rejects wait: at most one file's payload
+    let mut rejects = Rows::begin();
+    let mut reject_count = 0;
+    let mut writer = transaction
+        .copy_in(EVENT_COPY)
+        .map_err(warehouse::explain)?;
+    file.for_each(|record: Record<'_>| {
+        let origin = Origin {
+            load_id,
+            partition: name.partition,
+            offset: record.offset,
+            record_time: record.timestamp_millis.saturating_mul(1_000),
+        };
+        match event::parse(record.value, origin.record_time) {
+            Ok(event) => match &event.event_id {
+                Some(event_id) => events.event(origin, event_id, &event),
+                None => {
+                    let (partition, offset) = (name.partition, record.offset);
+                    let event_id = event::event_id_from_coordinates(
+                        &name.topic,
+                        name.epoch,
+                        partition,
+                        offset,
+                    );
+                    events.event(origin, &event_id, &event);
+                }
+            },
+            Err(reject) => {
+                reject_count += 1;
+                rejects.reject(origin, &reject, record.key, record.value);
+            }
+        }
+        if events.bytes.len() >= CHUNK_BYTES {
+            writer.write_all(&events.bytes).context("COPY of events")?;
+            events.bytes.clear();
+        }
+        Ok(())
+    })?;
+    events.end();
+    writer.write_all(&events.bytes).context("COPY of events")?;
+    let event_count = writer.finish().map_err(warehouse::explain)?;
+    if reject_count > 0 {
+        rejects.end();
+        let mut writer = transaction
+            .copy_in(REJECT_COPY)
+            .map_err(warehouse::explain)?;
+        writer
+            .write_all(&rejects.bytes)
+            .context("COPY of rejects")?;
+        writer.finish().map_err(warehouse::explain)?;
+    }
+    anyhow::ensure!(
+        event_count + reject_count == file.footer.records,
+        "{} holds {} records, but {event_count} events and {reject_count} rejects came of them",
+        entry.path,
+        file.footer.records
+    );
+    Ok((event_count, reject_count))
+}

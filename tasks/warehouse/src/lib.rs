@@ -1,0 +1,121 @@
+//! PostgreSQL as the tasks see it: where it is, how to log in, and what its errors ask for.
+//!
+//! Promises: no password ever stands in an option, a log line or an error. Does not retry: a task
+//! that fails with 1 is run again by Airflow.
+
+use std::str::FromStr;
+use std::time::Duration;
+
+use anyhow::Context;
+use clap::Args;
+use frame::PersonNeeded;
+use postgres::error::SqlState;
+use postgres::{Client, Config, NoTls};
+
+/// Where PostgreSQL is. The password comes from `POSTGRES_PASSWORD`, or from the file that
+/// `POSTGRES_PASSWORD_FILE` names.
+#[derive(Args, Debug, Clone)]
+pub struct Options {
+    /// PostgreSQL to write to, without the password: postgresql://USER@HOST:PORT/DATABASE. The
+    /// password is read from POSTGRES_PASSWORD, or from the file named by POSTGRES_PASSWORD_FILE
+    #[arg(
+        long,
+        env = "POSTGRES_URL",
+        default_value = "postgresql://loader@postgres:5432/airflow"
+    )]
+    pub postgres_url: String,
+
+    /// Longest wait for a connection to PostgreSQL, in seconds
+    #[arg(long, env = "POSTGRES_CONNECT_TIMEOUT_SECONDS", default_value_t = 10)]
+    pub postgres_connect_timeout_seconds: u64,
+}
+
+/// Connects as `application_name`, the name that `pg_stat_activity` shows.
+///
+/// # Errors
+/// A wrong URL, role or password asks for a person; a server that does not answer is worth a retry.
+pub fn connect(options: &Options, application_name: &str) -> anyhow::Result<Client> {
+    let mut config = Config::from_str(&options.postgres_url).with_context(|| {
+        // the URL itself is not repeated: somebody may have put a password in it
+        PersonNeeded(
+            "POSTGRES_URL is not of the form postgresql://USER@HOST:PORT/DATABASE".to_owned(),
+        )
+    })?;
+    if config.get_password().is_some() {
+        return Err(frame::person_needed(
+            "POSTGRES_URL holds a password: move it to POSTGRES_PASSWORD or POSTGRES_PASSWORD_FILE",
+        ));
+    }
+    config
+        .password(frame::secret("POSTGRES_PASSWORD")?)
+        .application_name(application_name)
+        .connect_timeout(Duration::from_secs(
+            options.postgres_connect_timeout_seconds,
+        ))
+        .options(
+            "-c timezone=UTC -c statement_timeout=0 -c idle_in_transaction_session_timeout=300000",
+        );
+    config.connect(NoTls).map_err(explain).with_context(|| {
+        format!(
+            "cannot connect to PostgreSQL at {}: is it up, and is POSTGRES_URL right?",
+            place(&config)
+        )
+    })
+}
+
+/// `host:port/database`, for messages.
+fn place(config: &Config) -> String {
+    let hosts: Vec<String> = config
+        .get_hosts()
+        .iter()
+        .map(|host| match host {
+            postgres::config::Host::Tcp(name) => name.clone(),
+            #[cfg(unix)]
+            postgres::config::Host::Unix(path) => path.display().to_string(),
+        })
+        .collect();
+    let port = config.get_ports().first().copied().unwrap_or(5432);
+    let database = config.get_dbname().unwrap_or("?");
+    format!("{}:{port}/{database}", hosts.join(","))
+}
+
+/// Adds to an error of the server what a person must do, where a retry would not help.
+pub fn explain(error: postgres::Error) -> anyhow::Error {
+    let Some(server) = error.as_db_error() else {
+        return anyhow::Error::new(error);
+    };
+    let said = server.message().to_owned();
+    let advice = match *server.code() {
+        SqlState::UNDEFINED_TABLE
+        | SqlState::UNDEFINED_COLUMN
+        | SqlState::INVALID_SCHEMA_NAME
+        | SqlState::UNDEFINED_OBJECT => {
+            "apply postgres_setup.sql (docker compose up postgres-setup)"
+        }
+        SqlState::INSUFFICIENT_PRIVILEGE => {
+            "log in as the role of the task, or apply postgres_setup.sql for its grants"
+        }
+        SqlState::INVALID_PASSWORD | SqlState::INVALID_AUTHORIZATION_SPECIFICATION => {
+            "check the user of POSTGRES_URL and POSTGRES_PASSWORD"
+        }
+        SqlState::INVALID_CATALOG_NAME => "check the database name of POSTGRES_URL",
+        _ => return anyhow::Error::new(error).context(said),
+    };
+    anyhow::Error::new(error).context(PersonNeeded(format!("{said}: {advice}")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_password_in_the_url_is_refused_and_not_repeated() {
+        let options = Options {
+            postgres_url: "postgresql://loader:hunter2@localhost/airflow".to_owned(),
+            postgres_connect_timeout_seconds: 1,
+        };
+        let failure = connect(&options, "test").err().expect("an error");
+        assert!(format!("{failure:#}").contains("POSTGRES_PASSWORD_FILE"));
+        assert!(!format!("{failure:?}").contains("hunter2"));
+    }
+}
