@@ -1,5 +1,5 @@
 # One file for every image of the project: docker build --target NAME .
-# NAME: produce, archive, catalog, load (the tasks), dbt, test (every test executable), lint-rust, lint-tools.
+# NAME: produce, stream, archive, catalog, load (the tasks), dbt, test (every test executable), lint-rust, lint-tools.
 # No `# syntax=` line: it would be fetched from a registry, and builds have to work without one.
 #
 # Secret `ca` (optional): the host's certificate bundle, for registries behind a proxy of one's own. It is never in a layer.
@@ -35,6 +35,7 @@ RUN --mount=type=secret,id=ca \
 FROM deps AS build
 COPY tasks tasks
 COPY integration integration
+COPY cassandra_setup.cql ./
 # An image's files carry the times of the checkout, which may be older than the empty crates built above.
 RUN --mount=type=secret,id=ca \
     --mount=type=cache,id=ecomm-cargo-registry,target=/usr/local/cargo/registry,sharing=locked \
@@ -92,6 +93,12 @@ LABEL org.opencontainers.image.title="produce" org.opencontainers.image.descript
 COPY --from=build /out/bin/produce /usr/local/bin/
 ENTRYPOINT ["/usr/bin/tini", "--", "produce"]
 
+FROM runtime AS stream
+LABEL org.opencontainers.image.title="stream" org.opencontainers.image.description="Kafka to Cassandra, seconds behind"
+COPY --from=build /out/bin/stream /usr/local/bin/
+EXPOSE 8080
+ENTRYPOINT ["/usr/bin/tini", "--", "stream"]
+
 FROM runtime AS archive
 LABEL org.opencontainers.image.title="archive" org.opencontainers.image.description="Kafka to HDFS raw files, exactly once"
 COPY --from=build /out/bin/archive /usr/local/bin/
@@ -135,11 +142,13 @@ ENTRYPOINT ["/usr/bin/tini", "--", "python", "/dbt/build_star.py"]
 # ---- every test executable, with what the tests of the whole stack call -------------------------------------------------
 FROM debian:bookworm-slim AS test
 RUN apt-get update \
- && apt-get install -y --no-install-recommends docker.io postgresql-client tini && rm -rf /var/lib/apt/lists/*
+ && apt-get install -y --no-install-recommends chromium docker.io postgresql-client tini && rm -rf /var/lib/apt/lists/*
 # the sources, because tests read their data and examples where they were compiled
 COPY tasks /src/tasks
 COPY integration /src/integration
-COPY postgres_setup.sql /src/
+COPY postgres_setup.sql cassandra_setup.cql /src/
+COPY grafana /src/grafana
+COPY prometheus /src/prometheus
 COPY data /src/data
 COPY --from=tests /out/bin /usr/local/bin
 COPY --from=tests /out/tests /tests

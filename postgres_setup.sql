@@ -232,6 +232,10 @@ comment on column raw.log_event.filters is 'search: JSON object.';
 create index if not exists log_event_load_id on raw.log_event
 using brin (load_id) with (pages_per_range = 16, autosummarize = on);
 
+-- Event times come nearly in order too. Dashboards ask for minutes, not for the history.
+create index if not exists log_event_event_time on raw.log_event
+using brin (event_time) with (pages_per_range = 16, autosummarize = on);
+
 create table if not exists raw.reject (
     load_id bigint not null,
     kafka_partition int not null,
@@ -301,6 +305,22 @@ grant select, insert, update on raw.user_profile, raw.product to loader;
 grant select, insert, update on ops.load_file to loader;
 
 reset role;
+
+-- Beside what is counted in real time: which event happened when, each once. A view of the log, read through its index on
+-- event_time as long as a query asks for a range of event_at; not dbt's, which would take a lock on it with every run.
+create or replace view marts.event_timeline as
+select distinct on (event_id, event_time)
+    event_id,
+    event_time as event_at,
+    event_type,
+    coalesce(amount, attempted_amount, 0) as amount
+from raw.log_event
+order by event_id, event_time, load_id, kafka_partition, kafka_offset;
+alter view marts.event_timeline owner to pipeline_owner;
+comment on view marts.event_timeline is
+'Grain: one row per event that is loaded, as soon as it is loaded. Ask for a range of event_at.';
+comment on column marts.event_timeline.amount is
+'purchase, order_complete: the amount; order_failed: the attempted amount; else 0.';
 
 grant usage on schema marts to bi_reader;
 grant select on all tables in schema marts to bi_reader;

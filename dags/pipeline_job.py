@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 IMAGE_TAG = os.environ.get("PIPELINE_TAG", "dev")
 NETWORK = os.environ.get("PIPELINE_NETWORK", "ecomm")
 
-# where the servers are, for a stack that does not use the images' defaults
+# where the servers are, for a stack that does not use the images' defaults; and where metrics go
 PASSED_ON = (
     "KAFKA_BOOTSTRAP_SERVERS",
     "KAFKA_TOPIC",
@@ -44,6 +44,7 @@ PASSED_ON = (
     "POSTGRES_HOST",
     "POSTGRES_PORT",
     "POSTGRES_DB",
+    "METRICS_PUSH_URL",
 )
 
 LABEL = "com.ecomm-pipeline"

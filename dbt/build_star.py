@@ -16,6 +16,7 @@ import signal
 import sys
 import threading
 import time
+import urllib.request
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -51,7 +52,8 @@ def parse_options() -> argparse.Namespace:
         description="Build the star schema in PostgreSQL from what the load task put into raw.",
         epilog="The password of the role transformer comes from TRANSFORMER_PASSWORD, or from the file that "
         "TRANSFORMER_PASSWORD_FILE names. Exit codes: 0 done, 1 failed (a retry may help), 2 a person is "
-        "needed. Any other dbt command: docker run --entrypoint dbt.",
+        "needed. METRICS_PUSH_URL (http://host:9091): where to push Prometheus metrics at the end. "
+        "Any other dbt command: docker run --entrypoint dbt.",
     )
     flag = {"type": boolean, "nargs": "?", "const": True}
     for name, default, settings in [
@@ -196,6 +198,31 @@ def build(options: argparse.Namespace) -> dict[str, Any]:
     return {"full_refresh": options.full_refresh, "rows_written": rows, "passed": states["pass"]}
 
 
+def push_metrics(code: int, seconds: float, summary: dict[str, Any]) -> None:
+    """Tell the Pushgateway how the run ended, as the other tasks do; a failed one leaves the last success standing."""
+    url = os.environ.get("METRICS_PUSH_URL")
+    if not url:
+        return
+    gauges = {"run_exit_code": code, "run_duration_seconds": seconds}
+    if code == DONE:
+        gauges["last_success_timestamp_seconds"] = time.time()
+    lines = []
+    for name, value in gauges.items():
+        lines += [f"# TYPE pipeline_{name} gauge", f'pipeline_{name}{{task="dbt"}} {value}']
+    lines.append("# TYPE pipeline_rows_total counter")
+    for table, count in summary.get("rows_written", {}).items():
+        lines.append(f'pipeline_rows_total{{task="dbt",table="{table}"}} {count}')
+    request = urllib.request.Request(  # noqa: S310
+        f"{url.rstrip('/')}/metrics/job/dbt",
+        data=("\n".join(lines) + "\n").encode(),
+        method="PUT" if code == DONE else "POST",
+    )
+    try:
+        urllib.request.urlopen(request, timeout=3).close()  # noqa: S310
+    except OSError as problem:
+        print(f"metrics could not be pushed to {request.full_url}: {problem}", file=sys.stderr)
+
+
 def run() -> tuple[int, dict[str, Any]]:
     """Do the whole job; return the exit code and the summary."""
     options = parse_options()
@@ -233,8 +260,10 @@ def main() -> int:
     code, summary = run()
     if "error" in summary:
         print(f"error: {summary['error']}", file=sys.stderr)
+    seconds = round(time.monotonic() - started, 3)
+    push_metrics(code, seconds, summary)
     head = {"task": "dbt", "status": STATUS[code]}
-    tail = {"exit_code": code, "seconds": round(time.monotonic() - started, 3)}
+    tail = {"exit_code": code, "seconds": seconds}
     print(json.dumps(head | summary | tail), file=summary_out, flush=True)
     return code
 

@@ -6,6 +6,7 @@ use anyhow::{Context, ensure};
 use hdfs_native::sync::{Client as HdfsClient, ClientBuilder};
 use postgres::{Client, NoTls};
 
+use crate::cassandra::Cassandra;
 use crate::kafka::Kafka;
 use crate::task::Task;
 
@@ -69,6 +70,24 @@ impl Stage {
             .env("RAW_ROOT", &self.raw_root)
             .env("POSTGRES_URL", &self.postgres_url("loader"))
             .env("POSTGRES_PASSWORD", &setting("LOADER_PASSWORD", "loader"))
+            .env("CASSANDRA_CONTACT_POINTS", &Cassandra::contact_points())
+            .env("CASSANDRA_KEYSPACE", &self.database)
+            .env("STREAM_GROUP", &self.topic)
+    }
+
+    /// The keyspace that `stream` of this stage writes, made anew.
+    pub fn cassandra(&self) -> anyhow::Result<Cassandra> {
+        Cassandra::create(&self.database)
+    }
+
+    /// Records that `stream` has said are written: asked of Kafka, because Cassandra is busy.
+    pub fn committed(&self) -> anyhow::Result<i64> {
+        let partitions = self.kafka.offsets(&self.topic)?.len() as i32;
+        let committed = (0..partitions).map(|partition| {
+            let found = self.kafka.committed(&self.topic, &self.topic, partition)?;
+            Ok(found.unwrap_or(0))
+        });
+        committed.sum()
     }
 
     /// The task dbt, in its image: it has no executable of its own.

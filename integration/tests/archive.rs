@@ -244,17 +244,19 @@ fn an_unreadable_newest_file_stops_the_archive_and_nothing_is_written() -> anyho
 /// are many, and the files still come out whole.
 #[test]
 fn little_memory_makes_smaller_files() -> anyhow::Result<()> {
-    let stage = Stage::new("memory", 8)?;
+    // of one partition, so that it does not matter in which order Kafka sends several: as Parquet
+    // its records fill the memory at least once
+    let stage = Stage::new("memory", 1)?;
     stage
         .task("produce")
-        .args(["--count", "80000", "--seed", "6"])
+        .args(["--count", "240000", "--seed", "6"])
         .succeed()?;
     let archived = stage
         .task("archive")
         .args(["--memory-mib", "16", "--flush-mib", "1024"])
         .succeed()?;
     ensure!(
-        archived["files"].as_i64() > Some(8),
+        archived["files"].as_i64() > Some(1),
         "memory closed no file: {archived}"
     );
     assert_whole(&stage)

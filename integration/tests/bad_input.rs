@@ -3,7 +3,7 @@
 use anyhow::ensure;
 use integration::{Stage, Task};
 
-const TASKS: [&str; 4] = ["produce", "archive", "catalog", "load"];
+const TASKS: [&str; 5] = ["produce", "stream", "archive", "catalog", "load"];
 
 #[test]
 fn help_is_there_and_a_wrong_option_is_named() -> anyhow::Result<()> {

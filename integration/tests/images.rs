@@ -1,18 +1,9 @@
 //! The images, as the README runs them one by one.
 
-use std::process::Command;
-
 use anyhow::ensure;
-use integration::{Stage, Task, image, network, setting, wait_until};
+use integration::{Stage, Task, docker, image, network, setting, wait_until};
 
-const TASKS: [&str; 5] = ["produce", "archive", "catalog", "load", "dbt"];
-
-fn docker(words: &[&str]) -> anyhow::Result<String> {
-    let output = Command::new("docker").args(words).output()?;
-    let said = String::from_utf8_lossy(&output.stderr);
-    ensure!(output.status.success(), "docker {words:?}: {said}");
-    Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
-}
+const TASKS: [&str; 6] = ["produce", "stream", "archive", "catalog", "load", "dbt"];
 
 /// `docker run` of a task, on the stage.
 fn docker_run(stage: &Stage, name: &str, options: &[&str]) -> Task {

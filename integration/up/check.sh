@@ -35,12 +35,29 @@ in_star() {   # events of this topic alone: tests bring others
        select count(fact.event_id), coalesce(sum(times - 1), 0) from received left join marts.fact_event as fact using (event_id)"
 }
 
+cql() { docker exec "$(container cassandra)" cqlsh --no-color -e "$1" 2> /dev/null; }
+in_cassandra() {   # events, duplicates, rejects: whatever metric counts each record once
+  cql "select metric, event_date, sum(cnt) as records from logs.ecomm_by_minute group by metric, event_date" |
+    awk -F '|' '$1 ~ /^ *(events|duplicates|rejects) *$/ { print $3 }' | total
+}
+cassandra_has() { [[ $(in_cassandra) == "$1" ]]; }
+cassandra_settled() {   # the same twice: what was sent before is written
+  local before
+  before=$(in_cassandra)
+  sleep 2
+  cassandra_has "$before"
+}
+
 # The low-rate service would move the totals while they are counted.
 compose stop produce > /dev/null 2>&1 || true
 
 step "producing $count events"
 kafka_before=$(in_kafka)
+eventually 60 'stream has written what was sent before' cassandra_settled
+cassandra_before=$(in_cassandra)
 produced=$(job produce --count "$count" --seed "$(date +%s)" | field acked)
+
+eventually 120 "stream has written $produced more records to Cassandra" cassandra_has "$((cassandra_before + produced))"
 
 step 'running the DAG batch_hdfs_to_postgres'
 docker exec -i -e AIRFLOW_USERNAME -e AIRFLOW_PASSWORD "$(container airflow-scheduler)" \
@@ -56,6 +73,7 @@ printf '\n  %-34s %12s\n' hop events
 printf '  %-34s %12d\n' "produced (this run)" "$produced" \
   "Kafka, new in this run" "$((kafka - kafka_before))" \
   "Kafka, end offsets" "$kafka" \
+  "Cassandra, new in this run" "$(($(in_cassandra) - cassandra_before))" \
   "HDFS, records in the chain" "$hdfs" \
   "PostgreSQL, rows" "$rows" \
   "PostgreSQL, rejects" "$rejects" \

@@ -6,7 +6,9 @@ source "$(dirname "$0")/steps.sh"
 
 stand_ins=integration/images
 images=(debian:bookworm-slim rust:1.96-bookworm python:3.11-slim-bookworm
-  apache/kafka:4.3.1 apache/hadoop:3.4.3 cassandra:5.0.9 postgres:15 apache/airflow:3.3.2)
+  apache/kafka:4.3.1 apache/hadoop:3.4.3 cassandra:5.0.9 postgres:15 apache/airflow:3.3.2
+  prom/prometheus:v2.42.0 prom/pushgateway:v1.5.1)
+optional=(grafana/grafana:11.6.0)   # no stand-in: where it cannot be pulled, the stack runs without it
 
 # ---- third-party images ----------------------------------------------------------------------------------------------
 
@@ -22,9 +24,9 @@ pull() {
 }
 
 to_build=()
+reachable=yes
 if [[ ${#missing[@]} -gt 0 ]]; then
   step "pulling ${#missing[@]} images"
-  reachable=yes
   for image in "${missing[@]}"; do
     # One refused connection tells enough: the others would only wait for the same answer.
     if [[ $reachable == no ]]; then to_build+=("$image"); continue; fi
@@ -39,6 +41,12 @@ if [[ ${#missing[@]} -gt 0 ]]; then
     esac
   done
 fi
+
+for image in "${optional[@]}"; do
+  if [[ $reachable == yes ]] && ! has_image "$image"; then
+    if pull "$image"; then step "$image: pulled"; else step "$image: cannot be pulled, and nothing needs it"; fi
+  fi
+done
 
 wants() { [[ " ${to_build[*]} " == *" $1 "* ]]; }
 
@@ -80,6 +88,8 @@ with_downloads() {
 
 server_images() {
   if wants postgres:15; then run postgres:15 build postgres:15 "$stand_ins/postgres"; fi
+  if wants prom/prometheus:v2.42.0; then run prometheus build prom/prometheus:v2.42.0 "$stand_ins/prometheus"; fi
+  if wants prom/pushgateway:v1.5.1; then run pushgateway build prom/pushgateway:v1.5.1 "$stand_ins/pushgateway"; fi
   if wants apache/kafka:4.3.1 || wants apache/hadoop:3.4.3 || wants cassandra:5.0.9; then
     run jre build ecomm-pipeline/jre:17 "$stand_ins/jre"
   fi
@@ -98,7 +108,7 @@ rust_images() {
   run dependencies build ecomm-pipeline/dependencies --file dockerfile --target deps .
   run produce own_image produce   # compiles all tasks
   local task
-  for task in archive catalog load; do own_image "$task" > "$logs/$task.log" 2>&1; done
+  for task in stream archive catalog load; do own_image "$task" > "$logs/$task.log" 2>&1; done
 }
 
 dbt_image() {

@@ -25,6 +25,8 @@ check shellcheck tool shellcheck --external-sources "${scripts[@]}"
 check ruff-check tool ruff check --no-cache .
 check ruff-format tool ruff format --no-cache --check .
 check sqlfluff tool sqlfluff lint --disable-progress-bar .
+check promtool docker run --rm --volume "$root/prometheus:/etc/prometheus:ro" --entrypoint /bin/promtool \
+  prom/prometheus:v2.42.0 check config /etc/prometheus/prometheus.yml
 # cargo deny without its advisories: their database is fetched by git from elsewhere, which not every network allows.
 check rust build ecomm-pipeline/lint-rust --file dockerfile --target lint-rust .
 [[ ${#failed[@]} -eq 0 ]] || fail "lint: ${failed[*]} found something, see above"

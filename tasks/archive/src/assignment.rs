@@ -14,7 +14,7 @@ use chain::{Hdfs, Raw};
 use rdkafka::client::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
-use rdkafka::error::KafkaError;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::types::RDKafkaRespErr;
 use rdkafka::{Offset, TopicPartitionList};
 
@@ -119,8 +119,11 @@ impl Assignment {
 }
 
 impl ClientContext for Assignment {
-    fn error(&self, _error: KafkaError, reason: &str) {
-        self.complaints.note(reason);
+    fn error(&self, error: KafkaError, reason: &str) {
+        // the end of a partition is no complaint
+        if error.rdkafka_error_code() != Some(RDKafkaErrorCode::PartitionEOF) {
+            self.complaints.note(reason);
+        }
     }
 
     fn log(&self, _level: RDKafkaLogLevel, facility: &str, text: &str) {

@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use chain::{Appended, ChainPath, Encoder, Files, Raw, Record, append};
+use metrics::histogram;
 
 use crate::resume::{Handshake, Resume, shake_hands};
 
@@ -93,7 +94,10 @@ impl Batch {
             .encoder
             .finish(&self.chain, self.start, self.next, None)?;
         let file_bytes = data.len() as u64;
+        let begun = Instant::now();
         let appended = append(files, raw, &self.chain, self.start, data)?;
+        histogram!("pipeline_write_duration_seconds", "store" => "hdfs").record(begun.elapsed());
+        histogram!("pipeline_batch_records").record(records as f64);
         Ok(Committed {
             start: self.start,
             next: self.next,

@@ -8,6 +8,7 @@ use anyhow::Context;
 use chain::{Appended, Hdfs, Raw, Record, newest_epoch};
 use frame::{Outcome, Progress, Stop};
 use log::{info, warn};
+use metrics::{counter, gauge};
 use rdkafka::consumer::{CommitMode, Consumer};
 use rdkafka::error::KafkaError;
 use rdkafka::message::BorrowedMessage;
@@ -279,6 +280,9 @@ impl Archive<'_> {
             );
             return self.resume_again(partition);
         }
+        counter!("pipeline_records_total").increment(committed.records);
+        counter!("pipeline_files_total").increment(1);
+        self.show_lag(partition, committed.next);
         self.summary.records += committed.records;
         self.summary.files += 1;
         self.summary.file_bytes += committed.file_bytes;
@@ -300,6 +304,20 @@ impl Archive<'_> {
         )?;
         self.batches.insert(partition, committed.following()?);
         Ok(())
+    }
+
+    /// How far the chain is behind the end of the partition.
+    fn show_lag(&self, partition: i32, next: i64) {
+        let topic = &self.options.kafka.kafka_topic;
+        let end = self.ends.get(&partition).copied().or_else(|| {
+            // a question to the broker for each file: one every few seconds
+            let held = self.consumer.fetch_watermarks(topic, partition, TICK);
+            held.ok().map(|(_, next)| next)
+        });
+        if let Some(end) = end {
+            let label = partition.to_string();
+            gauge!("pipeline_lag_records", "partition" => label).set((end - next).max(0) as f64);
+        }
     }
 
     /// Another writer holds the position: on from the end of the chain as it is now.

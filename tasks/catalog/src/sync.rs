@@ -2,6 +2,7 @@
 
 use chrono::{Datelike, Utc};
 use frame::{Outcome, Progress, Stop};
+use metrics::counter;
 use serde::Serialize;
 
 use crate::change;
@@ -62,6 +63,13 @@ pub fn run(options: &Options, stop: &Stop) -> anyhow::Result<Outcome> {
         products.len() as u64,
         format_args!("products: {:?}", summary.products),
     );
+    let products = &summary.products.counts;
+    for (table, counts) in [("user_profile", &summary.users), ("product", products)] {
+        let records = counts.inserted + counts.updated + counts.unchanged;
+        counter!("pipeline_records_total").increment(records);
+        let rows = counts.inserted + counts.updated;
+        counter!("pipeline_rows_total", "table" => table).increment(rows);
+    }
     Outcome::done(summary)
 }
 

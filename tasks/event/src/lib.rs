@@ -14,7 +14,7 @@ mod reject;
 mod text;
 mod time;
 
-pub use parse::{Details, Event, Geo, Item, parse};
+pub use parse::{Details, Event, Geo, Item, parse, write_basket};
 pub use reject::{Reason, Reject};
 pub use text::Text;
 pub use time::{EARLIEST_EVENT_TIME, LATEST_AHEAD, Micros};
@@ -22,7 +22,8 @@ pub use time::{EARLIEST_EVENT_TIME, LATEST_AHEAD, Micros};
 /// The one `service` of the contract.
 pub const SERVICE: &str = "ecommerce-platform";
 
-/// The longest identifier (user, session, product, order, event, error code), in characters.
+/// The longest identifier (user, session, product, order, event, error code), country or city, in
+/// characters.
 pub const LONGEST_ID: usize = 128;
 
 /// What happened: the closed set of `event_type`.

@@ -62,6 +62,20 @@ pub struct Item<'a> {
     pub quantity: i32,
 }
 
+/// Appends a basket as the JSON that every store keeps: `[{"product_id":"p","quantity":1}]`.
+pub fn write_basket(items: &[Item<'_>], json: &mut Vec<u8>) {
+    let mut separator = b'[';
+    for item in items {
+        json.push(separator);
+        separator = b',';
+        json.extend_from_slice(b"{\"product_id\":");
+        let product_id = serde_json::Value::from(&*item.product_id).to_string();
+        json.extend_from_slice(product_id.as_bytes());
+        json.extend_from_slice(format!(",\"quantity\":{}}}", item.quantity).as_bytes());
+    }
+    json.push(b']');
+}
+
 /// What an event of each type tells beyond the fields that all share.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Details<'a> {
@@ -314,6 +328,8 @@ fn build(wire: Wire<'_>, record_time: Micros) -> Result<Event<'_>, Reject> {
     one_of(wire.service, "service", &[SERVICE])?;
     let event_id = wire.event_id.map(|text| id(text, "event_id")).transpose()?;
     let geo = required(wire.geo_location, "geo_location")?.0;
+    place(&geo.country, "geo_location.country")?;
+    place(&geo.city, "geo_location.city")?;
     let details = wire.details.map(|object| object.0);
     let details = match event_type {
         EventType::Error => Details::Error {
@@ -398,6 +414,14 @@ fn id<'a>(text: Text<'a>, field: &str) -> Result<Text<'a>, Reject> {
         return Err(Reject::at(Reason::OutOfRange, field));
     }
     Ok(text)
+}
+
+/// A country or a city: may be empty, but a dashboard must be able to index it.
+fn place(text: &Text<'_>, field: &str) -> Result<(), Reject> {
+    if text.len() <= LONGEST_ID || text.chars().count() <= LONGEST_ID {
+        return Ok(());
+    }
+    Err(Reject::at(Reason::OutOfRange, field))
 }
 
 fn one_of<'a>(

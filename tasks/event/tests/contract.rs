@@ -272,6 +272,13 @@ fn values_outside_the_contract_are_named() {
             WrongType,
             "geo_location",
         ),
+        (
+            search(),
+            "\"DE\"",
+            Box::leak(format!("\"{}\"", "D".repeat(129)).into_boxed_str()),
+            OutOfRange,
+            "geo_location.country",
+        ),
         (search(), "\"INFO\"", "\"WARN\"", OutOfRange, "level"),
         (search(), "mobile", "fridge", OutOfRange, "device_type"),
         (

@@ -1,8 +1,8 @@
 //! The frame of every task: what a person sees of it, whatever it does.
 //!
-//! [`run`] gives a task its logger (stderr), its options (command line and environment), a
-//! [`Stop`] that SIGTERM and SIGINT set, and turns what the task returns into an exit code and
-//! one JSON summary, the last line on stdout:
+//! [`run`] gives a task its logger (stderr), its options (command line and environment), metrics
+//! for Prometheus and a [`Stop`] that SIGTERM and SIGINT set, and turns what the task returns into
+//! an exit code and one JSON summary, the last line on stdout:
 //!
 //! | exit code | meaning |
 //! |---|---|
@@ -10,6 +10,8 @@
 //! | 1 | failed; a retry may help |
 //! | 2 | a person is needed: a wrong option, a missing table, a broken chain |
 
+mod metrics;
+mod pages;
 mod progress;
 mod secret;
 mod stop;
@@ -19,12 +21,14 @@ use std::process::ExitCode;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
-use clap::Parser;
 use clap::error::ErrorKind;
+use clap::{Args, FromArgMatches, Parser};
 use log::{error, info};
 use serde::Serialize;
 use serde_json::{Map, Value};
 
+use crate::metrics::{Metrics, MetricsOptions};
+pub use pages::page;
 pub use progress::Progress;
 pub use secret::secret;
 pub use stop::Stop;
@@ -101,13 +105,19 @@ where
     env_logger::Builder::from_env(env_logger::Env::default().default_filter_or(DEFAULT_LOG))
         .format_target(false)
         .init();
-    let options = match Options::try_parse() {
+    let (options, metrics_options) = match parse::<Options>() {
         Ok(options) => options,
         Err(usage) => return explain_usage(name, &usage),
     };
     let started = Instant::now();
     info!("{name} {} with {options:?}", env!("CARGO_PKG_VERSION"));
-    let result = Stop::on_signals().and_then(|stop| task(&options, &stop));
+    let (metrics, result) = match Metrics::begin(name, &metrics_options) {
+        Ok(metrics) => {
+            let result = Stop::on_signals().and_then(|stop| task(&options, &stop));
+            (Some(metrics), result)
+        }
+        Err(failure) => (None, Err(failure)),
+    };
     let (code, status, mut fields) = match result {
         Ok(Outcome {
             fields,
@@ -137,8 +147,19 @@ where
         "seconds".to_owned(),
         Value::from((started.elapsed().as_secs_f64() * 1000.0).round() / 1000.0),
     );
+    if let Some(metrics) = metrics {
+        metrics.end(code, started.elapsed());
+    }
     print_summary(name, status, fields);
     ExitCode::from(code)
+}
+
+/// The task's own options, and those that every task has.
+fn parse<Options: Parser>() -> Result<(Options, MetricsOptions), clap::Error> {
+    let command = MetricsOptions::augment_args(Options::command());
+    let matches = command.try_get_matches()?;
+    let options = Options::from_arg_matches(&matches)?;
+    Ok((options, MetricsOptions::from_arg_matches(&matches)?))
 }
 
 /// `--help` and `--version` are no failures; a wrong option is one that a person must mend.

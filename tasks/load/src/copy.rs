@@ -185,25 +185,10 @@ impl Rows {
     fn basket(&mut self, items: &[Item<'_>]) {
         let at = self.bytes.len();
         self.bytes.extend_from_slice(&[0; 4]);
-        let mut quantity = 0;
-        let mut separator = b'[';
-        for item in items {
-            quantity += item.quantity;
-            self.bytes.push(separator);
-            separator = b',';
-            self.bytes.extend_from_slice(b"{\"product_id\":");
-            self.bytes.extend_from_slice(
-                serde_json::Value::from(&*item.product_id)
-                    .to_string()
-                    .as_bytes(),
-            );
-            self.bytes
-                .extend_from_slice(format!(",\"quantity\":{}}}", item.quantity).as_bytes());
-        }
-        self.bytes.push(b']');
+        event::write_basket(items, &mut self.bytes);
         let length = (self.bytes.len() - at - 4) as i32;
         self.bytes[at..at + 4].copy_from_slice(&length.to_be_bytes());
-        self.int(quantity);
+        self.int(items.iter().map(|item| item.quantity).sum());
     }
 
     fn value(&mut self, value: &[u8]) {

@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 
 use chain::{Footer, RawFileName};
+use metrics::gauge;
 use postgres::{Client, Transaction};
 
 /// The place of a file in the chain, within its topic.
@@ -56,6 +57,25 @@ pub fn quarantined(client: &mut Client, topic: &str) -> anyhow::Result<i64> {
         )
         .map_err(warehouse::explain)?;
     Ok(row.get(0))
+}
+
+/// Shows what the ledger holds, of all topics.
+pub fn show(client: &mut Client) -> anyhow::Result<()> {
+    let row = client
+        .query_one(
+            "select count(*) filter (where status = 'loaded'),
+                    count(*) filter (where status = 'quarantined'),
+                    coalesce(sum(event_count), 0)::bigint, coalesce(sum(reject_count), 0)::bigint
+             from ops.load_file",
+            &[],
+        )
+        .map_err(warehouse::explain)?;
+    let number = |index: usize| row.get::<_, i64>(index) as f64;
+    gauge!("pipeline_warehouse_files", "status" => "loaded").set(number(0));
+    gauge!("pipeline_warehouse_files", "status" => "quarantined").set(number(1));
+    gauge!("pipeline_warehouse_rows", "table" => "log_event").set(number(2));
+    gauge!("pipeline_warehouse_rows", "table" => "reject").set(number(3));
+    Ok(())
 }
 
 /// What the ledger keeps of a file beside its place.

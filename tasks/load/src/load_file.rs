@@ -1,10 +1,13 @@
 //! One file, one transaction.
 
+use std::collections::BTreeMap;
 use std::io::Write;
+use std::time::Instant;
 
 use anyhow::Context;
 use chain::{Corrupt, Files, RawFile, Record};
 use hdfs_native::HdfsError;
+use metrics::{counter, histogram};
 use postgres::{Client, Transaction};
 
 use crate::copy::{EVENT_COPY, Origin, REJECT_COPY, Rows};
@@ -73,9 +76,20 @@ fn transfer(client: &mut Client, entry: Entry<'_>, file: &RawFile) -> anyhow::Re
     let Some(load_id) = ledger::claim(&mut transaction, entry, &file.footer)? else {
         return Ok(Loaded::Already);
     };
-    let (events, rejects) = copy(&mut transaction, entry, load_id, file)?;
+    let begun = Instant::now();
+    let (events, reasons) = copy(&mut transaction, entry, load_id, file)?;
+    let rejects = reasons.values().sum();
     ledger::complete(&mut transaction, load_id, events, rejects)?;
     transaction.commit().map_err(warehouse::explain)?;
+    histogram!("pipeline_write_duration_seconds", "store" => "postgres").record(begun.elapsed());
+    histogram!("pipeline_batch_records").record((events + rejects) as f64);
+    counter!("pipeline_records_total").increment(events + rejects);
+    counter!("pipeline_files_total").increment(1);
+    counter!("pipeline_rows_total", "table" => "log_event").increment(events);
+    counter!("pipeline_rows_total", "table" => "reject").increment(rejects);
+    for (reason, count) in reasons {
+        counter!("pipeline_rejects_total", "reason" => reason).increment(count);
+    }
     Ok(Loaded::Rows { events, rejects })
 }
 
@@ -84,12 +98,13 @@ fn copy(
     entry: Entry<'_>,
     load_id: i64,
     file: &RawFile,
-) -> anyhow::Result<(u64, u64)> {
+) -> anyhow::Result<(u64, BTreeMap<&'static str, u64>)> {
     let name = entry.name;
     let mut events = Rows::begin();
     // a connection copies into one table at a time, so rejects wait: at most one file's payload
     let mut rejects = Rows::begin();
     let mut reject_count = 0;
+    let mut reasons: BTreeMap<&'static str, u64> = BTreeMap::new();
     let mut writer = transaction
         .copy_in(EVENT_COPY)
         .map_err(warehouse::explain)?;
@@ -116,6 +131,7 @@ fn copy(
             },
             Err(reject) => {
                 reject_count += 1;
+                *reasons.entry(reject.reason.name()).or_default() += 1;
                 rejects.reject(origin, &reject, record.key, record.value);
             }
         }
@@ -144,5 +160,5 @@ fn copy(
         entry.path,
         file.footer.records
     );
-    Ok((event_count, reject_count))
+    Ok((event_count, reasons))
 }

@@ -63,6 +63,7 @@ pub fn run(options: &Options, stop: &Stop) -> anyhow::Result<Outcome> {
         }
         summary.files_left -= 1;
     }
+    ledger::show(&mut client)?;
     summary.quarantine_total = ledger::quarantined(&mut client, topic)?;
     if summary.files_quarantined > 0 {
         let advice = format!(

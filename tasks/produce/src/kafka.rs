@@ -83,6 +83,7 @@ impl ProducerContext for Reports {
         match result {
             Ok(_) => {
                 self.acked.fetch_add(1, Ordering::Relaxed);
+                metrics::counter!("pipeline_records_total").increment(1);
             }
             Err((failure, _)) => self.refused(failure),
         }

@@ -1,0 +1,121 @@
+//! The command line of `stream`.
+
+use std::time::Duration;
+
+use broker::KafkaOptions;
+use clap::Parser;
+use scylla::statement::Consistency;
+
+/// Writes Kafka records to Cassandra as they come: events to ecomm_log, their counts to
+/// ecomm_by_minute, and what is no event to rejected_log.
+///
+/// Runs until it has written every record that was in the topic when it started, or, with
+/// --follow, until it is told to end (SIGTERM). Instances of one group share the partitions. The
+/// last line on stdout is a JSON summary.
+/// Exit codes: 0 done; 1 failed, try again; 2 a person is needed, the last line says for what.
+#[derive(Parser, Debug)]
+#[command(version)]
+pub struct Options {
+    #[command(flatten)]
+    pub kafka: KafkaOptions,
+
+    /// Cassandra nodes to ask first, as HOST:PORT[,HOST:PORT…]
+    #[arg(
+        long,
+        env = "CASSANDRA_CONTACT_POINTS",
+        default_value = "cassandra:9042",
+        value_delimiter = ','
+    )]
+    pub cassandra_contact_points: Vec<String>,
+
+    /// Keyspace of the tables that cassandra_setup.cql makes
+    #[arg(long, env = "CASSANDRA_KEYSPACE", default_value = "logs")]
+    pub cassandra_keyspace: String,
+
+    /// Cassandra role to log in with, where it asks for one; its password is read from
+    /// CASSANDRA_PASSWORD, or from the file that CASSANDRA_PASSWORD_FILE names
+    #[arg(long, env = "CASSANDRA_USERNAME")]
+    pub cassandra_username: Option<String>,
+
+    /// Replicas that must have a row before it counts as written
+    #[arg(long, env = "CASSANDRA_CONSISTENCY", default_value = "LOCAL_QUORUM", value_parser = consistency)]
+    pub cassandra_consistency: Consistency,
+
+    /// Longest that Cassandra may be gone before the task gives up, in seconds: at the start, and
+    /// without --follow later too
+    #[arg(long, env = "CASSANDRA_TIMEOUT_SECONDS", default_value_t = 60)]
+    pub cassandra_timeout_seconds: u64,
+
+    /// Go on as records arrive
+    #[arg(long, env = "STREAM_FOLLOW")]
+    pub follow: bool,
+
+    /// Consumer group: its members share the partitions, and its offsets say what is written
+    #[arg(long, env = "STREAM_GROUP", default_value = "stream")]
+    pub group: String,
+
+    /// Rows in one write at most; a write holds rows of one Cassandra partition
+    #[arg(long, env = "STREAM_BATCH_ROWS", default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    pub batch_rows: u32,
+
+    /// How long a row may wait for others to be written with, in milliseconds
+    #[arg(long, env = "STREAM_LINGER_MS", default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    pub linger_ms: u32,
+
+    /// Writes under way at once, at most
+    #[arg(long, env = "STREAM_CONCURRENCY", default_value_t = 32, value_parser = clap::value_parser!(u32).range(1..=1024))]
+    pub concurrency: u32,
+
+    /// Memory for records on their way, in MiB: half for rows, a quarter for what Kafka sends
+    /// ahead. When the rows fill it, partitions are paused
+    #[arg(long, env = "STREAM_MEMORY_MIB", default_value_t = 64, value_parser = clap::value_parser!(u32).range(16..=65536))]
+    pub memory_mib: u32,
+
+    /// Epoch of the topic, as in the raw chain: raise it with `archive --new-epoch`. It is part of
+    /// the identity of events that bring no event_id
+    #[arg(long, env = "STREAM_EPOCH", default_value_t = 0)]
+    pub epoch: u32,
+
+    /// Accept that Kafka no longer holds the records which come next: go on with the first that it
+    /// holds, and note the gap in rejected_log
+    #[arg(long, env = "STREAM_ACCEPT_GAP")]
+    pub accept_gap: bool,
+}
+
+impl Options {
+    /// How long Cassandra may be gone.
+    pub fn cassandra_timeout(&self) -> Duration {
+        Duration::from_secs(self.cassandra_timeout_seconds)
+    }
+
+    /// How long a row may wait for others.
+    pub fn linger(&self) -> Duration {
+        Duration::from_millis(u64::from(self.linger_ms))
+    }
+
+    /// Memory for rows.
+    pub fn row_bytes(&self) -> usize {
+        (self.memory_mib as usize) << 19
+    }
+
+    /// Memory for what Kafka sends ahead, in KiB: what librdkafka counts in.
+    pub fn prefetch_kib(&self) -> u32 {
+        self.memory_mib * 1024 / 4
+    }
+}
+
+fn consistency(name: &str) -> Result<Consistency, String> {
+    match name.to_ascii_uppercase().as_str() {
+        "ONE" => Ok(Consistency::One),
+        "TWO" => Ok(Consistency::Two),
+        "THREE" => Ok(Consistency::Three),
+        "QUORUM" => Ok(Consistency::Quorum),
+        "ALL" => Ok(Consistency::All),
+        "LOCAL_QUORUM" => Ok(Consistency::LocalQuorum),
+        "EACH_QUORUM" => Ok(Consistency::EachQuorum),
+        "LOCAL_ONE" => Ok(Consistency::LocalOne),
+        _ => Err(
+            "one of ONE, TWO, THREE, QUORUM, ALL, LOCAL_QUORUM, EACH_QUORUM, LOCAL_ONE".to_owned(),
+        ),
+    }
+}
