@@ -1,7 +1,7 @@
 # Two commands do it all: make up, make test. Each sets up what it needs, on a bare machine too.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help up down clean status test lint ci
+.PHONY: help up down clean status test bench lint ci
 
 help: ## this list
 	@sed -nE 's/^([a-z]+):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 16
@@ -20,6 +20,9 @@ status: ## containers, their health and memory
 
 test: ## unit tests, and the tests on the real stack
 	@integration/up/test.sh
+
+bench: ## measures beside peers, on the real stack; results in docs/benchmarks
+	@integration/up/bench.sh
 
 lint: ## formatting and lints of Rust, Python, SQL and shell; licences of dependencies
 	@integration/up/lint.sh

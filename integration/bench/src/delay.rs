@@ -1,0 +1,183 @@
+//! From sending to queryable: records of our own among a steady load, each looked for by its key
+//! until a query finds it.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, ensure};
+use chrono::{DateTime, SecondsFormat, Utc};
+use integration::{Cassandra, Page, Running, Stage};
+use rdkafka::ClientConfig;
+use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
+use scylla::client::session::Session;
+use scylla::client::session_builder::SessionBuilder;
+use scylla::statement::prepared::PreparedStatement;
+use scylla::value::{CqlDate, CqlTimestamp};
+
+use crate::report::{Figure, quantile};
+
+const PARTITIONS: i32 = 4;
+
+/// So many records of our own in a second.
+const PROBES_PER_SECOND: u32 = 20;
+
+/// A row that is not there by then is missing.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Sends at `rate` for so many seconds, and measures.
+pub fn measure(rate: u32, seconds: u32) -> anyhow::Result<Vec<Figure>> {
+    let stage = Stage::new("delay", PARTITIONS)?;
+    let cassandra = stage.cassandra()?;
+    let page = Page::new()?;
+    let stream = stage
+        .task("stream")
+        .args(["--follow", "--metrics-listen", &page.address])
+        .start()?;
+    page.wait_for("it follows", |status| status["state"] == "ok")?;
+    let load = load(&stage, rate, seconds)?;
+    page.wait_for("the load has begun", |status| {
+        status["rows"].as_i64() > Some(i64::from(rate))
+    })?;
+    let millis = probe_all(&stage, &cassandra, seconds)?;
+    let sent = load.finish()?.summary()?;
+    ensure!(
+        sent["acked"].as_u64() == Some(u64::from(rate) * u64::from(seconds + 5)),
+        "{sent}"
+    );
+    stream.signal("TERM")?;
+    let ended = stream.finish()?;
+    ensure!(ended.code == Some(0), "{ended:?}");
+    let how = format!(
+        "`produce` sends {rate} events/s while {} records of the benchmark's own are sent beside \
+         them, {PROBES_PER_SECOND} a second. Each is looked for by its primary key until it is \
+         found; the time runs from before the client's send to the answer that has the row, so \
+         Kafka, `stream` with its default settings, and the query itself are in it",
+        millis.len()
+    );
+    let figure = |name: &str, what: &str, value: f64, aim: &str| Figure {
+        name: format!("delay-{name}"),
+        what: format!("produce to queryable in Cassandra, {what}"),
+        unit: "ms".to_owned(),
+        how: how.clone(),
+        ours: vec![value],
+        peer: None,
+        aim: aim.to_owned(),
+    };
+    Ok(vec![
+        figure("p50", "half of the records within", quantile(&millis, 0.5), ""),
+        figure("p99", "99 of 100 within", quantile(&millis, 0.99), "below 250"),
+        figure("p999", "999 of 1,000 within", quantile(&millis, 0.999), ""),
+    ])
+}
+
+/// The events around: they begin before the measurement and end after it.
+fn load(stage: &Stage, rate: u32, seconds: u32) -> anyhow::Result<Running> {
+    let count = (u64::from(rate) * u64::from(seconds + 5)).to_string();
+    stage
+        .task("produce")
+        .args(["--count", &count, "--rate", &rate.to_string(), "--seed", "2"])
+        .start()
+}
+
+/// Milliseconds of each probe.
+fn probe_all(stage: &Stage, cassandra: &Cassandra, seconds: u32) -> anyhow::Result<Vec<f64>> {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(1)
+        .enable_all()
+        .build()?;
+    let producer: BaseProducer = ClientConfig::new()
+        .set("bootstrap.servers", &stage.kafka.bootstrap_servers)
+        .set("acks", "all")
+        .create()?;
+    let (session, query) = runtime.block_on(async {
+        let session = SessionBuilder::new()
+            .known_node(Cassandra::contact_points())
+            .build()
+            .await?;
+        session.use_keyspace(&cassandra.keyspace, true).await?;
+        let query = session
+            .prepare(
+                "SELECT kafka_offset FROM ecomm_log WHERE event_type = 'search' AND event_date = ? \
+                 AND shard = ? AND timestamp = ? AND event_id = ?",
+            )
+            .await?;
+        anyhow::Ok((Arc::new(session), Arc::new(query)))
+    })?;
+    // a slow one must not keep the next from being sent
+    let mut searches = Vec::new();
+    let begun = Instant::now();
+    for number in 0..seconds * PROBES_PER_SECOND {
+        let due = begun + Duration::from_secs(1) * number / PROBES_PER_SECOND;
+        std::thread::sleep(due.saturating_duration_since(Instant::now()));
+        let probe = Probe::new(number as i32 % PARTITIONS);
+        let sent = Instant::now();
+        probe.send(&producer, &stage.topic)?;
+        let (session, query) = (Arc::clone(&session), Arc::clone(&query));
+        searches.push(runtime.spawn(async move { probe.find(&session, &query, sent).await }));
+    }
+    producer.flush(PATIENCE)?;
+    searches
+        .into_iter()
+        .map(|search| Ok(runtime.block_on(search)??.as_secs_f64() * 1_000.0))
+        .collect()
+}
+
+/// A record of our own.
+struct Probe {
+    partition: i32,
+    event_id: String,
+    time: DateTime<Utc>,
+}
+
+impl Probe {
+    fn new(partition: i32) -> Probe {
+        Probe {
+            partition,
+            event_id: uuid::Uuid::new_v4().to_string(),
+            time: Utc::now(),
+        }
+    }
+
+    fn send(&self, producer: &BaseProducer, topic: &str) -> anyhow::Result<()> {
+        let time = self.time.to_rfc3339_opts(SecondsFormat::Millis, true);
+        let geo = BTreeMap::from([("country", "DE"), ("city", "Berlin")]);
+        let payload = serde_json::json!({
+            "timestamp": time, "level": "INFO", "service": "ecommerce-platform",
+            "event_type": "search", "event_id": self.event_id, "user_id": "user_1",
+            "session_id": "sess_00001", "product_id": "prod_00001", "session_duration": 1,
+            "device_type": "desktop", "geo_location": geo,
+            "details": {"query": "probe", "results_count": 0, "filters": {}, "searched_at": time},
+        });
+        let payload = payload.to_string();
+        let record = BaseRecord::<str, str>::to(topic)
+            .partition(self.partition)
+            .key("user_1")
+            .payload(&payload);
+        producer
+            .send(record)
+            .map_err(|(failure, _)| failure)
+            .context("send")?;
+        producer.poll(Duration::ZERO);
+        Ok(())
+    }
+
+    async fn find(
+        &self,
+        session: &Session,
+        query: &PreparedStatement,
+        sent: Instant,
+    ) -> anyhow::Result<Duration> {
+        let millis = self.time.timestamp_millis();
+        let date = CqlDate((millis.div_euclid(86_400_000) + (1 << 31)) as u32);
+        let key = (date, self.partition, CqlTimestamp(millis), &self.event_id);
+        loop {
+            let answer = session.execute_unpaged(query, &key).await?;
+            if answer.into_rows_result()?.rows_num() > 0 {
+                return Ok(sent.elapsed());
+            }
+            ensure!(sent.elapsed() < PATIENCE, "a row is missing: {key:?}");
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    }
+}
