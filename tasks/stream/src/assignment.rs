@@ -14,7 +14,7 @@ use log::info;
 use rdkafka::client::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer, ConsumerContext};
-use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::types::RDKafkaRespErr;
 use rdkafka::{Offset, TopicPartitionList};
 
@@ -86,8 +86,9 @@ impl Assignment {
         self.complaints.note(reason);
     }
 
-    /// Commits what is written and not committed yet: again, too, where a commit was refused, as
-    /// those are that a rebalance overtakes.
+    /// Commits what is written and not known to be committed yet: again, too, where a commit was
+    /// refused, as those are that a rebalance overtakes. Only a synchronous one is known: of others
+    /// librdkafka tells nobody (it would call a callback, which the events of rust-rdkafka replace).
     pub fn commit(&self, consumer: &StreamConsumer, mode: CommitMode) -> anyhow::Result<()> {
         let positions = lock(&self.positions).clone();
         self.commit_positions(consumer, &positions, mode)
@@ -116,13 +117,6 @@ impl Assignment {
             self.confirm(&list);
         }
         Ok(())
-    }
-
-    /// The offset that Kafka has of a partition of this instance.
-    pub fn confirmed(&self, partition: i32) -> Option<i64> {
-        lock(&self.positions)
-            .get(&partition)
-            .map(|position| position.committed)
     }
 
     /// Kafka has these offsets now.
@@ -263,13 +257,6 @@ impl ConsumerContext for Assignment {
             Change::Revoked(gone)
         };
         lock(&self.changes).push(change);
-    }
-
-    fn commit_callback(&self, result: KafkaResult<()>, offsets: &TopicPartitionList) {
-        match result {
-            Ok(()) => self.confirm(offsets),
-            Err(failure) => info!("offsets are not committed yet: {failure}"),
-        }
     }
 }
 

@@ -394,13 +394,16 @@ impl Stream<'_> {
         }
         for (number, end) in &self.ends {
             if let Some(partition) = self.partitions.get(number) {
-                let position = partition.tracker.position();
                 let level = partition.at_end && partition.tracker.is_level();
-                let confirmed = self.consumer.context().confirmed(*number);
-                if (position < *end && !level) || confirmed < Some(position) {
+                if partition.tracker.position() < *end && !level {
                     return Ok(false);
                 }
             }
+        }
+        // Other instances see it by the commit, which a rebalance may have overtaken.
+        if let Err(failure) = self.commit(CommitMode::Sync) {
+            self.consumer.context().complain(&format!("{failure:#}"));
+            return Ok(false);
         }
         let others: Vec<i32> = self
             .ends
