@@ -9,10 +9,12 @@
 //! assert_eq!(verdict.unwrap_err().reason, event::Reason::MissingField);
 //! ```
 
+mod keys;
 mod parse;
 mod reject;
 mod text;
 mod time;
+mod wire;
 
 pub use parse::{Details, Event, Geo, Item, parse, write_basket};
 pub use reject::{Reason, Reject};

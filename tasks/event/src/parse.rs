@@ -1,7 +1,7 @@
 //! The parser: bytes of a record to an [`Event`] or a [`Reject`].
 //!
-//! The fast path borrows from the payload and reads it once. Only a record that fails is read a
-//! second time, to name the field at fault.
+//! The fast path borrows from the payload and reads it once. A second time is read a record that
+//! fails, to name the field at fault, and one with fields of its own, for keys that stand twice.
 
 use std::borrow::Cow;
 
@@ -12,6 +12,7 @@ use serde_json::value::RawValue;
 use crate::reject::{Reason, Reject};
 use crate::text::{Object, Text};
 use crate::time::{EARLIEST_EVENT_TIME, LATEST_AHEAD, Micros, micros};
+use crate::wire::{Wire, WireDetails, WireItem};
 use crate::{EventType, LONGEST_ID, SERVICE};
 
 /// A record that keeps the contract, flattened. Text borrows from the payload.
@@ -146,76 +147,6 @@ impl Details<'_> {
     }
 }
 
-/// The record as serde reads it: every field of the contract, nothing yet required.
-#[derive(Deserialize)]
-struct Wire<'a> {
-    #[serde(borrow)]
-    timestamp: Option<Text<'a>>,
-    #[serde(borrow)]
-    level: Option<Text<'a>>,
-    #[serde(borrow)]
-    service: Option<Text<'a>>,
-    #[serde(borrow)]
-    event_type: Option<Text<'a>>,
-    #[serde(borrow)]
-    event_id: Option<Text<'a>>,
-    #[serde(borrow)]
-    user_id: Option<Text<'a>>,
-    #[serde(borrow)]
-    session_id: Option<Text<'a>>,
-    #[serde(borrow)]
-    product_id: Option<Text<'a>>,
-    session_duration: Option<i64>,
-    #[serde(borrow)]
-    device_type: Option<Text<'a>>,
-    #[serde(borrow)]
-    geo_location: Option<Object<Geo<'a>>>,
-    #[serde(borrow)]
-    details: Option<Object<WireDetails<'a>>>,
-    #[serde(borrow)]
-    error_code: Option<Text<'a>>,
-    #[serde(borrow)]
-    message: Option<Text<'a>>,
-    #[serde(borrow)]
-    error_at: Option<Text<'a>>,
-}
-
-#[derive(Deserialize, Default)]
-struct WireDetails<'a> {
-    amount: Option<f64>,
-    #[serde(borrow)]
-    payment_method: Option<Text<'a>>,
-    #[serde(borrow)]
-    items: Option<Vec<Object<WireItem<'a>>>>,
-    #[serde(borrow)]
-    shipping_address: Option<Text<'a>>,
-    #[serde(borrow)]
-    query: Option<Text<'a>>,
-    results_count: Option<i64>,
-    #[serde(borrow)]
-    filters: Option<&'a RawValue>,
-    #[serde(borrow)]
-    searched_at: Option<Text<'a>>,
-    #[serde(borrow)]
-    order_id: Option<Text<'a>>,
-    #[serde(borrow)]
-    shipping_method: Option<Text<'a>>,
-    #[serde(borrow)]
-    delivery_estimate: Option<Text<'a>>,
-    #[serde(borrow)]
-    completed_at: Option<Text<'a>>,
-    attempted_amount: Option<f64>,
-    #[serde(borrow)]
-    failed_at: Option<Text<'a>>,
-}
-
-#[derive(Deserialize)]
-struct WireItem<'a> {
-    #[serde(borrow)]
-    product_id: Text<'a>,
-    quantity: i64,
-}
-
 /// Reads one record. `record_time` is its Kafka time: an event may run at most [`LATEST_AHEAD`]
 /// ahead of it.
 ///
@@ -233,6 +164,9 @@ pub fn parse(payload: Option<&[u8]>, record_time: Micros) -> Result<Event<'_>, R
         Ok(Object(wire)) => wire,
         Err(error) => return Err(explain(text, start, &error)),
     };
+    if let Some(path) = wire.repeated_key(text) {
+        return Err(Reject::at(Reason::DuplicateKey, path));
+    }
     build(wire, record_time)
 }
 
@@ -270,13 +204,19 @@ fn check_escapes(payload: &[u8]) -> Result<(), Reason> {
 fn code_unit(payload: &[u8], at: usize) -> Option<u16> {
     let digits = payload.get(at..at + 6)?.strip_prefix(b"\\u")?;
     let digits = std::str::from_utf8(digits).ok()?;
+    if digits.starts_with('+') {
+        return None; // a sign that Rust takes and JSON does not
+    }
     u16::from_str_radix(digits, 16).ok()
 }
 
 /// The slow path: what was wrong, and where.
 #[cold]
 fn explain(text: &str, start: &str, error: &serde_json::Error) -> Reject {
-    if error.classify() != Category::Data {
+    let message = error.to_string();
+    // serde_json counts it among the errors of syntax, but 1e400 is JSON
+    let too_large = message.starts_with("number out of range");
+    if error.classify() != Category::Data && !too_large {
         return Reject::whole(Reason::NotJson);
     }
     if !start.starts_with('{') {
@@ -286,7 +226,6 @@ fn explain(text: &str, start: &str, error: &serde_json::Error) -> Reject {
             Err(_) => Reason::NotJson,
         });
     }
-    let message = error.to_string();
     let mut json = serde_json::Deserializer::from_str(text);
     let path = match serde_path_to_error::deserialize::<_, Object<Wire>>(&mut json) {
         Err(located) => located.path().to_string(),
@@ -299,7 +238,10 @@ fn explain(text: &str, start: &str, error: &serde_json::Error) -> Reject {
     if message.starts_with("missing field") {
         return Reject::at(Reason::MissingField, join(&path, quoted));
     }
-    if message.starts_with("invalid value: integer") || message.starts_with("number out of range") {
+    if message.starts_with("invalid type: null") && !path.ends_with(']') {
+        return Reject::at(Reason::MissingField, path);
+    }
+    if too_large || message.starts_with("invalid value: integer") {
         return Reject::at(Reason::OutOfRange, path);
     }
     Reject::at(Reason::WrongType, path)

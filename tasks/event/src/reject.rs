@@ -34,6 +34,28 @@ pub enum Reason {
 }
 
 impl Reason {
+    /// Every reason.
+    pub const ALL: [Reason; 13] = [
+        Reason::Tombstone,
+        Reason::Empty,
+        Reason::NotUtf8,
+        Reason::NotJson,
+        Reason::NotAnObject,
+        Reason::DuplicateKey,
+        Reason::NulCharacter,
+        Reason::LoneSurrogate,
+        Reason::MissingField,
+        Reason::WrongType,
+        Reason::UnknownEventType,
+        Reason::BadTimestamp,
+        Reason::OutOfRange,
+    ];
+
+    /// The reason of that name.
+    pub fn from_name(name: &str) -> Option<Reason> {
+        Reason::ALL.into_iter().find(|reason| reason.name() == name)
+    }
+
     /// The name under which the reject is stored and counted.
     pub fn name(self) -> &'static str {
         match self {
