@@ -1,7 +1,7 @@
 # Two commands do it all: make up, make test. Each sets up what it needs, on a bare machine too.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help up down clean status test bench lint ci
+.PHONY: help up down clean status test chaos bench rebuild lint ci
 
 help: ## this list
 	@sed -nE 's/^([a-z]+):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 16
@@ -21,8 +21,14 @@ status: ## containers, their health and memory
 test: ## unit tests, and the tests on the real stack
 	@integration/up/test.sh
 
+chaos: ## every fault on the real stack, and a table of what they did [SEED=N] [MINUTES=N]
+	@integration/up/chaos.sh
+
 bench: ## measures beside peers, on the real stack; results in docs/benchmarks
 	@integration/up/bench.sh
+
+rebuild: ## empty PostgreSQL and Cassandra and fill them again from the raw files on HDFS; asks first (YES=1: does not)
+	@integration/up/rebuild.sh
 
 lint: ## formatting and lints of Rust, Python, SQL and shell; licences of dependencies
 	@integration/up/lint.sh

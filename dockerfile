@@ -1,5 +1,5 @@
 # One file for every image of the project: docker build --target NAME .
-# NAME: produce, stream, archive, catalog, load (the tasks), dbt, test (every test executable), lint-rust, lint-tools.
+# NAME: produce, stream, archive, catalog, load, audit (the tasks), dbt, test (every test executable), lint-rust, lint-tools.
 # No `# syntax=` line: it would be fetched from a registry, and builds have to work without one.
 #
 # Secret `ca` (optional): the host's certificate bundle, for registries behind a proxy of one's own. It is never in a layer.
@@ -53,6 +53,13 @@ RUN --mount=type=secret,id=ca \
  && mkdir -p /out/tests \
  && sed -nE 's|.*"package_id":"[^"]*/([^"/#]+)#[^"]*".*"name":"([^"]*)".*"overflow_checks":[a-z]+,"test":true.*"executable":"([^"]+)".*|\3 /out/tests/\1.\2|p' /tmp/build.json \
     | while read -r executable named; do cp "$executable" "$named"; done
+# The executables once more, with points at which tests end them: never in the image of a task. /out/bin is copied already.
+RUN --mount=type=secret,id=ca \
+    --mount=type=cache,id=ecomm-cargo-registry,target=/usr/local/cargo/registry,sharing=locked \
+    if [ -s /run/secrets/ca ]; then export CARGO_HTTP_CAINFO=/run/secrets/ca; fi \
+ && cargo build --release --locked --workspace --bins --features frame/failpoints \
+ && mkdir -p /out/failpoints && find /target/release -maxdepth 1 -type f -perm -u+x -exec cp {} /out/failpoints/ ';' \
+ && rm -f /out/failpoints/bench /out/failpoints/chaos_table
 
 # ---- formatting and lints ----------------------------------------------------------------------------------------------
 FROM python:3.11-slim-bookworm AS lint-tools
@@ -115,6 +122,11 @@ LABEL org.opencontainers.image.title="load" org.opencontainers.image.description
 COPY --from=build /out/bin/load /usr/local/bin/
 ENTRYPOINT ["/usr/bin/tini", "--", "load"]
 
+FROM runtime AS audit
+LABEL org.opencontainers.image.title="audit" org.opencontainers.image.description="Compares Kafka, HDFS, PostgreSQL, Cassandra and the star, record by record"
+COPY --from=build /out/bin/audit /usr/local/bin/
+ENTRYPOINT ["/usr/bin/tini", "--", "audit"]
+
 # ---- dbt and the project -----------------------------------------------------------------------------------------------
 FROM python:3.11-slim-bookworm AS dbt-packages
 COPY dbt/requirements.lock /tmp/
@@ -152,6 +164,8 @@ COPY prometheus /src/prometheus
 COPY data /src/data
 COPY --from=tests /out/bin /usr/local/bin
 COPY --from=tests /out/tests /tests
+COPY --from=tests /out/failpoints /usr/local/lib/failpoints
 COPY integration/run_tests.sh /usr/local/bin/run_tests
+COPY integration/run_chaos.sh /usr/local/bin/run_chaos
 WORKDIR /src/integration
 ENTRYPOINT ["/usr/bin/tini", "--", "run_tests"]

@@ -5,14 +5,16 @@
 --
 --   psql -d airflow -f postgres_setup.sql
 --
--- The passwords come from the environment (LOADER_PASSWORD, TRANSFORMER_PASSWORD, BI_READER_PASSWORD,
--- AIRFLOW_META_PASSWORD), where no process list shows them, or from psql variables of the same names
+-- The passwords come from the environment (LOADER_PASSWORD, AUDITOR_PASSWORD, TRANSFORMER_PASSWORD,
+-- BI_READER_PASSWORD, AIRFLOW_META_PASSWORD), where no process list shows them, or from psql variables of the same names
 -- in small letters (-v loader_password=...). One that is missing or empty ends the script with code 3.
 --
 -- | role           | login | may                                                                    |
 -- |----------------|-------|------------------------------------------------------------------------|
 -- | pipeline_owner | no    | owns raw and ops, so that no login can alter or drop what was received |
--- | loader         | yes   | append to raw, keep the ledger in ops, upsert the catalog              |
+-- | loader         | yes   | append to raw, heal rejects, load single files anew, keep the ledger   |
+-- |                |       | in ops, upsert the catalog                                             |
+-- | auditor        | yes   | read events, rejects, ledger and star; append its verdicts             |
 -- | transformer    | yes   | read raw and ops; own staging, intermediate, snapshots and marts (dbt) |
 -- | bi_reader      | yes   | read marts, nothing else                                               |
 -- | airflow_meta   | yes   | own Airflow's database, and see no other                               |
@@ -29,6 +31,10 @@ set client_min_messages = warning;
 \if :{?loader_password}
 \else
   \getenv loader_password LOADER_PASSWORD
+\endif
+\if :{?auditor_password}
+\else
+  \getenv auditor_password AUDITOR_PASSWORD
 \endif
 \if :{?transformer_password}
 \else
@@ -48,6 +54,10 @@ set client_min_messages = warning;
 \else
   \set loader_password ''
 \endif
+\if :{?auditor_password}
+\else
+  \set auditor_password ''
+\endif
 \if :{?transformer_password}
 \else
   \set transformer_password ''
@@ -63,12 +73,16 @@ set client_min_messages = warning;
 
 select
     :'loader_password' = '' as loader_missing,
+    :'auditor_password' = '' as auditor_missing,
     :'transformer_password' = '' as transformer_missing,
     :'bi_reader_password' = '' as bi_reader_missing,
     :'airflow_meta_password' = '' as airflow_meta_missing
 \gset
 \if :loader_missing
   do $$ begin raise exception 'LOADER_PASSWORD is not set: give it in the environment or with -v loader_password=...'; end $$;
+\endif
+\if :auditor_missing
+  do $$ begin raise exception 'AUDITOR_PASSWORD is not set: give it in the environment or with -v auditor_password=...'; end $$;
 \endif
 \if :transformer_missing
   do $$ begin raise exception 'TRANSFORMER_PASSWORD is not set: give it in the environment or with -v transformer_password=...'; end $$;
@@ -83,22 +97,25 @@ select
 -- 2. Roles ----------------------------------------------------------------------------------------
 
 select format('create role %I', role_name)
-from unnest(array['pipeline_owner', 'loader', 'transformer', 'bi_reader', 'airflow_meta']) as role_name
+from unnest(array['pipeline_owner', 'loader', 'auditor', 'transformer', 'bi_reader', 'airflow_meta']) as role_name
 where not exists (select from pg_catalog.pg_roles where rolname = role_name)
 \gexec
 
 alter role pipeline_owner nologin nosuperuser nocreatedb nocreaterole;
 alter role loader login nosuperuser nocreatedb nocreaterole password :'loader_password';
+alter role auditor login nosuperuser nocreatedb nocreaterole password :'auditor_password';
 alter role transformer login nosuperuser nocreatedb nocreaterole password :'transformer_password';
 alter role bi_reader login nosuperuser nocreatedb nocreaterole connection limit 20 password :'bi_reader_password';
 alter role airflow_meta login nosuperuser nocreatedb nocreaterole password :'airflow_meta_password';
 
 alter role loader set timezone = 'UTC';
+alter role auditor set timezone = 'UTC';
 alter role transformer set timezone = 'UTC';
 alter role bi_reader set timezone = 'UTC';
 
 -- A task that was killed must not keep working in the server, nor hold a lock over its next try.
 alter role loader set client_connection_check_interval = '5s';
+alter role auditor set client_connection_check_interval = '5s';
 alter role transformer set client_connection_check_interval = '5s';
 -- dbt waits for a reader no longer than this (and every later reader waits behind it): better to fail
 -- and be tried again.
@@ -127,7 +144,7 @@ begin;
 revoke all on database airflow_meta, postgres, template1 from public;
 revoke all on database :"warehouse" from public;
 grant connect, temporary on database :"warehouse" to loader, transformer;
-grant connect on database :"warehouse" to bi_reader;
+grant connect on database :"warehouse" to auditor, bi_reader;
 
 -- 4. Schemas --------------------------------------------------------------------------------------
 
@@ -171,7 +188,7 @@ create table if not exists ops.load_file (
 comment on table ops.load_file is
 'The ledger: one row per raw file, written in the transaction that loads it. Whoever inserts the row first loads the file.';
 comment on column ops.load_file.load_id is
-'Grows, but may become visible out of order when two loaders run: never compare with max(load_id).';
+'Grows, but may become visible out of order when two loaders run: never compare with max(load_id). A file that is loaded anew gets a new one.';
 comment on column ops.load_file.epoch is 'Counts how often the topic was created anew; an operator raises it.';
 comment on column ops.load_file.start_offset is 'First offset of the file.';
 comment on column ops.load_file.next_offset is 'One after the last offset of the file.';
@@ -217,7 +234,7 @@ create table if not exists raw.log_event (
     error_at timestamptz
 );
 comment on table raw.log_event is
-'One row per valid Kafka record, duplicates included; only ever appended to.';
+'One row per valid Kafka record, duplicates included; appended to, or replaced by whole raw files (load --reload).';
 comment on column raw.log_event.load_id is 'The raw file the record came from: ops.load_file.';
 comment on column raw.log_event.kafka_time is 'The record''s own time in Kafka.';
 comment on column raw.log_event.event_id is 'What happened; topic:partition:offset where the sender gave none.';
@@ -246,12 +263,96 @@ create table if not exists raw.reject (
     key bytea,
     payload bytea
 );
-comment on table raw.reject is 'One row per Kafka record that breaks the event contract, its bytes as received; only ever appended to.';
+comment on table raw.reject is 'One row per Kafka record that breaks the event contract, its bytes as received. One that a later parser takes moves to raw.log_event (load --replay-rejects).';
 comment on column raw.reject.reason is 'The rule that it breaks.';
 comment on column raw.reject.field is 'The field that breaks it, where there is one.';
 
 create index if not exists reject_load_id on raw.reject
 using brin (load_id) with (pages_per_range = 16, autosummarize = on);
+
+-- A reject that a later version of the parser takes becomes a row of raw.log_event under the load_id of its file. The star
+-- has built that load already: the number of the replay, of the same sequence as load ids, says that it has to look again.
+create table if not exists ops.replay (
+    replay_id bigint primary key default nextval('ops.load_file_load_id_seq'),
+    load_id bigint not null,
+    healed_count bigint not null check (healed_count > 0),
+    replayed_at timestamptz not null default now()
+);
+comment on table ops.replay is
+'One row per raw file of which rejects were healed, and per replay that did it; written in the transaction that heals them.';
+comment on column ops.replay.replay_id is 'In int_built_load once the star holds the healed events.';
+comment on column ops.replay.load_id is 'The raw file: ops.load_file. One that was loaded anew since has another load_id.';
+
+create table if not exists ops.healed_reject (
+    replay_id bigint not null references ops.replay (replay_id),
+    kafka_partition int not null,
+    kafka_offset bigint not null,
+    reason text not null,
+    field text
+);
+comment on table ops.healed_reject is 'One row per reject that became an event: what it was rejected for before.';
+create index if not exists healed_reject_replay_id on ops.healed_reject (replay_id);
+
+-- What audit found of each raw file in each store.
+create sequence if not exists ops.audit_run_id;
+create table if not exists ops.audit_run (
+    run_id bigint primary key,
+    ended_at timestamptz not null default now(),
+    topic text not null,
+    stores text not null,
+    is_full boolean not null,
+    files bigint not null,
+    records bigint not null,
+    pending bigint not null,
+    differences bigint not null
+);
+comment on table ops.audit_run is 'One row per run of audit that came to its end; only ever appended to.';
+comment on column ops.audit_run.stores is 'Those that were asked.';
+comment on column ops.audit_run.files is 'Raw files looked at; those found clean before are not.';
+comment on column ops.audit_run.pending is 'Pairs of file and store that are looked at again.';
+comment on column ops.audit_run.differences is 'Differences that nothing explains: the run ended with 2 if there are any.';
+
+create table if not exists ops.audit (
+    audit_id bigint generated always as identity primary key,
+    run_id bigint not null,
+    audited_at timestamptz not null default now(),
+    topic text not null,
+    epoch int not null,
+    kafka_partition int not null,
+    start_offset bigint not null,
+    next_offset bigint not null,
+    store text not null check (store in ('chain', 'kafka', 'postgres', 'cassandra', 'minutes', 'star')),
+    state text not null check (state in ('ok', 'expired', 'gap', 'accepted', 'pending', 'replay', 'quarantined', 'different')),
+    expected bigint not null,
+    found bigint not null,
+    rejects bigint not null,
+    duplicates bigint not null,
+    digest_expected bigint not null,
+    digest_found bigint not null,
+    load_version bigint,
+    file_bytes bigint,
+    file_modified bigint,
+    detail text
+);
+comment on table ops.audit is
+'Verdicts of audit: one row per raw file and store, and one more whenever the verdict changes; only ever appended to.';
+comment on column ops.audit.kafka_partition is '-1: the topic as a whole.';
+comment on column ops.audit.start_offset is 'First offset of the raw file; of a hole in the chain; of a block of offsets (store minutes).';
+comment on column ops.audit.next_offset is 'One after the last offset.';
+comment on column ops.audit.expected is 'Records that the store has to account for; star: events.';
+comment on column ops.audit.found is 'Records that it accounts for: rows, rejects and duplicates.';
+comment on column ops.audit.digest_expected is 'Sum of 64-bit hashes of what the raw file asks for, whatever the order.';
+comment on column ops.audit.digest_found is 'The same of what the store holds.';
+comment on column ops.audit.load_version is 'postgres, star: the load, or the last replay of its rejects, that was looked at.';
+comment on column ops.audit.file_modified is 'Of the raw file, in milliseconds since 1970, as HDFS lists it; with its size it tells whether it was written again.';
+comment on column ops.audit.detail is 'Which offsets, and why.';
+create index if not exists audit_place on ops.audit (topic, epoch, kafka_partition, start_offset, store, audit_id);
+
+create or replace view ops.audit_latest as
+select distinct on (topic, epoch, kafka_partition, start_offset, store) *
+from ops.audit
+order by topic, epoch, kafka_partition, start_offset, store, audit_id desc;
+comment on view ops.audit_latest is 'Grain: one row per raw file and store, the newest verdict.';
 
 create table if not exists raw.user_profile (
     user_id text primary key,
@@ -294,15 +395,77 @@ comment on table raw.product is 'Products of the catalog, as they are now; dbt k
 comment on column raw.product.updated_at is 'Moves only when the content changes.';
 comment on column raw.product.file_hash is 'Of the row in products.json: as long as it stays, a price or stock changed here is kept.';
 
--- 6. Grants ---------------------------------------------------------------------------------------
+-- 6. What no role may do but by these functions -----------------------------------------------------
+
+-- Takes the rows of one raw file out, and gives the file a new load_id, so that the star builds it again. For a transaction
+-- that then writes the rows anew. Null when the file is not loaded under this load_id (any more).
+create or replace function ops.begin_reload(reloaded bigint) returns bigint
+language plpgsql security definer set search_path = '' as $$
+declare
+    new_load_id bigint;
+begin
+    -- locks the file's row: of two at one file the second finds no such load
+    update ops.load_file
+    set load_id = default, record_count = 0, event_count = 0, reject_count = 0, loaded_at = now()
+    where load_id = reloaded and status = 'loaded'
+    returning load_id into new_load_id;
+    if new_load_id is not null then
+        delete from raw.log_event where load_id = reloaded;
+        delete from raw.reject where load_id = reloaded;
+    end if;
+    return new_load_id;
+end $$;
+comment on function ops.begin_reload is 'load --reload: takes one raw file out of raw and gives it a new load_id.';
+
+-- Forgets everything that came from the raw files of a topic, so that `load` brings all of it again: make rebuild. The star
+-- stays as it is until dbt builds it anew. Gives the number of files forgotten.
+create or replace function ops.forget_topic(forgotten text) returns bigint
+language plpgsql security definer set search_path = '' as $$
+declare
+    files bigint;
+begin
+    lock table ops.load_file in access exclusive mode;
+    select count(*) into files from ops.load_file where topic = forgotten;
+    if exists (select from ops.load_file where topic != forgotten) then
+        delete from raw.log_event where load_id in (select load_id from ops.load_file where topic = forgotten);
+        delete from raw.reject where load_id in (select load_id from ops.load_file where topic = forgotten);
+        delete from ops.load_file where topic = forgotten;
+    else
+        truncate raw.log_event, raw.reject, ops.load_file;
+    end if;
+    delete from ops.healed_reject where replay_id in (
+        select replay_id from ops.replay where load_id not in (select load_id from ops.load_file)
+    );
+    delete from ops.replay where load_id not in (select load_id from ops.load_file);
+    -- what an audit found of files that are loaded anew
+    if to_regclass('ops.audit') is not null then
+        execute 'delete from ops.audit where topic = $1' using forgotten;
+    end if;
+    return files;
+end $$;
+comment on function ops.forget_topic is 'make rebuild: empties raw and the ledger of one topic. For the owner alone.';
+
+revoke all on function ops.begin_reload(bigint), ops.forget_topic(text) from public;
+
+-- 7. Grants ---------------------------------------------------------------------------------------
 
 grant usage on schema raw, ops to loader, transformer;
 grant select on all tables in schema raw, ops to transformer;
+
+grant usage on schema raw, ops to auditor;
+grant select on raw.log_event, raw.reject, ops.load_file, ops.replay, ops.audit_latest to auditor;
+grant select, insert on ops.audit, ops.audit_run to auditor;
+grant usage on sequence ops.audit_run_id to auditor;
 
 grant select, insert on raw.log_event, raw.reject to loader;
 grant select, insert, update on raw.user_profile, raw.product to loader;
 -- update: a quarantined file that was repaired is loaded under its row
 grant select, insert, update on ops.load_file to loader;
+-- a reject that a later parser takes moves to raw.log_event; one that it refuses for something else says so
+grant delete, update (reason, field) on raw.reject to loader;
+grant select, insert on ops.replay, ops.healed_reject to loader;
+grant usage on sequence ops.load_file_load_id_seq to loader;
+grant execute on function ops.begin_reload(bigint) to loader;
 
 reset role;
 
@@ -321,6 +484,12 @@ comment on view marts.event_timeline is
 'Grain: one row per event that is loaded, as soon as it is loaded. Ask for a range of event_at.';
 comment on column marts.event_timeline.amount is
 'purchase, order_complete: the amount; order_failed: the attempted amount; else 0.';
+
+-- what the star has built, and its events
+grant usage on schema intermediate, marts to auditor;
+grant select on all tables in schema intermediate, marts to auditor;
+alter default privileges for role transformer in schema intermediate grant select on tables to auditor;
+alter default privileges for role transformer in schema marts grant select on tables to auditor;
 
 grant usage on schema marts to bi_reader;
 grant select on all tables in schema marts to bi_reader;

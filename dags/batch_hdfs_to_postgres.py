@@ -3,7 +3,7 @@
 
 ```
             ┌─► catalog ─┐
-archive ────┤            ├───► dbt
+archive ────┤            ├───► audit ───► dbt
             └─► load ────┘
 ```
 
@@ -12,12 +12,14 @@ archive ────┤            ├───► dbt
 | `archive` | Kafka → raw files in HDFS, up to the end of the topic as it is when the task starts |
 | `catalog` | users.json and products.json → PostgreSQL `raw`; only what changed |
 | `load` | new raw files → PostgreSQL `raw`, each in one transaction with its row in the ledger |
+| `audit` | each new raw file, record by record, against Kafka, PostgreSQL, Cassandra and the star |
 | `dbt` | what is new in `raw` → the star in `marts`, with tests |
 
 Every task picks up where the last run ended, so a run that failed is repaired by the next one, and a run
 with nothing new is a quick success. A task that fails is tried again, unless it says that a person is
 needed (exit code 2): its log says what to do. A raw file that cannot be read fails one run, loudly; the
-next ones go on without it. The XCom of each task is its summary.
+next ones go on without it. A difference between the stores that nothing explains fails `audit`, and the star
+is not built from it. The XCom of each task is its summary.
 """
 
 from datetime import UTC, datetime, timedelta
@@ -70,6 +72,7 @@ PARAMS = {
 
 LOG_LEVEL = {"RUST_LOG": "{{ params.log_level }}"}
 LOADER = {"POSTGRES_PASSWORD": "LOADER_PASSWORD"}
+AUDITOR = {"POSTGRES_PASSWORD": "AUDITOR_PASSWORD"}
 TRANSFORMER = {"TRANSFORMER_PASSWORD": "TRANSFORMER_PASSWORD"}
 
 with DAG(
@@ -101,6 +104,11 @@ with DAG(
         environment=LOG_LEVEL,
         secrets=LOADER,
     )
+    audit = PipelineJob(
+        task_id="audit",
+        environment=LOG_LEVEL,
+        secrets=AUDITOR,
+    )
     dbt = PipelineJob(
         task_id="dbt",
         command=[option("full_refresh"), option("log_level")],
@@ -108,4 +116,4 @@ with DAG(
         mem_limit="512m",
     )
 
-    archive >> [catalog, load] >> dbt
+    archive >> [catalog, load] >> audit >> dbt

@@ -25,7 +25,7 @@ import psycopg2
 
 PROJECT = Path(__file__).resolve().parent
 PARSED = PROJECT / "target" / "partial_parse.msgpack"
-TABLES_READ = ["ops.load_file", "raw.log_event", "raw.product", "raw.user_profile"]
+TABLES_READ = ["ops.load_file", "ops.replay", "raw.log_event", "raw.product", "raw.user_profile"]
 DONE, FAILED, PERSON_NEEDED = 0, 1, 2
 STATUS = {DONE: "done", FAILED: "failed", PERSON_NEEDED: "person_needed"}
 LONGEST_MESSAGE = 300
@@ -165,7 +165,9 @@ def invoke(command: str, options: argparse.Namespace, *words: str) -> Any:
     if isinstance(outcome.exception, KeyboardInterrupt) or stopping.is_set():
         raise KeyboardInterrupt
     if outcome.exception is not None:
-        code = FAILED if "Database" in type(outcome.exception).__name__ else PERSON_NEEDED
+        # a failure to connect is one of dbt's database errors, by its ancestry and not by its name
+        kinds = [kind.__name__ for kind in type(outcome.exception).__mro__]
+        code = FAILED if any("Database" in kind for kind in kinds) else PERSON_NEEDED
         raise Stop(code, f"dbt could not start: {one_line(str(outcome.exception))}")
     return outcome
 
@@ -199,7 +201,7 @@ def build(options: argparse.Namespace) -> dict[str, Any]:
 
 
 def push_metrics(code: int, seconds: float, summary: dict[str, Any]) -> None:
-    """Tell the Pushgateway how the run ended, as the other tasks do; a failed one leaves the last success standing."""
+    """Tell the Pushgateway how the run ended, as the other tasks do; a failed one leaves the last success."""
     url = os.environ.get("METRICS_PUSH_URL")
     if not url:
         return

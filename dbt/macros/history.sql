@@ -30,15 +30,19 @@
 
 {#-
   Refuses to build a table anew from a run's loads alone, as `--full-refresh --select fact_event` would:
-  int_new_load of an earlier run may hold few loads or none, and the history would be gone.
+  int_new_load of an earlier run may hold few loads or none, and the history would be gone. Loads that the
+  ledger no longer has (a file loaded anew, make rebuild) are no history.
 -#}
 {% macro require_whole_history() %}
     {%- set new_load = ref("int_new_load") -%}
+    {%- set load_file = ref("stg_load_file") -%}
     {%- if execute and not is_incremental() and built_load_relation() is not none -%}
         {%- set missing = run_query(
             "select count(*) from " ~ built_load_relation() ~ " as built"
             ~ " where not exists (select from " ~ new_load ~ " as new_load"
             ~ " where new_load.load_id = built.load_id)"
+            ~ " and exists (select from " ~ load_file ~ " as load_file"
+            ~ " where load_file.load_id = built.load_id)"
         ).columns[0][0] -%}
         {%- if missing > 0 -%}
             {{ exceptions.raise_compiler_error(

@@ -4,7 +4,7 @@ with expected as (
         load_file.load_id,
         load_file.event_count
     from {{ ref("stg_load_file") }} as load_file
-    inner join {{ ref("int_new_load") }} as new_load on load_file.load_id = new_load.load_id
+    where load_file.load_id in (select new_load.source_load_id from {{ ref("int_new_load") }} as new_load)
 ),
 
 found as (
@@ -13,7 +13,7 @@ found as (
         count(*) as event_count
     from {{ ref("stg_log_event") }} as log_event
     where
-        log_event.load_id = any(array(select new_load.load_id from {{ ref("int_new_load") }} as new_load))
+        log_event.load_id = any(array(select new_load.source_load_id from {{ ref("int_new_load") }} as new_load))
     group by log_event.load_id
 )
 

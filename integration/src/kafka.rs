@@ -1,5 +1,6 @@
 //! Kafka as the tests use it: topics and crafted records.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use anyhow::{Context, anyhow};
@@ -9,9 +10,22 @@ use rdkafka::client::DefaultClientContext;
 use rdkafka::config::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
-use rdkafka::{Offset, TopicPartitionList};
+use rdkafka::{Message, Offset, TopicPartitionList};
 
 const TIMEOUT: Duration = Duration::from_secs(30);
+
+/// A record as Kafka holds it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KafkaRecord {
+    /// Its partition.
+    pub partition: i32,
+    /// Its offset.
+    pub offset: i64,
+    /// Its time by the broker's clock.
+    pub timestamp_millis: i64,
+    /// Its payload; `None` is a tombstone.
+    pub value: Option<Vec<u8>>,
+}
 
 /// The brokers of the stack.
 pub struct Kafka {
@@ -149,6 +163,45 @@ impl Kafka {
         let mut list = TopicPartitionList::new();
         list.add_partition_offset(topic, partition, Offset::Offset(offset))?;
         Ok(self.member_of(group)?.commit(&list, CommitMode::Sync)?)
+    }
+
+    /// Every record that a topic holds, partition by partition.
+    pub fn read(&self, topic: &str) -> anyhow::Result<Vec<KafkaRecord>> {
+        let consumer: BaseConsumer = ClientConfig::new()
+            .set("bootstrap.servers", &self.bootstrap_servers)
+            .set("group.id", "nobody commits")
+            .set("enable.auto.commit", "false")
+            .set("auto.offset.reset", "error")
+            .create()?;
+        let mut list = TopicPartitionList::new();
+        let mut open = BTreeMap::new();
+        for (partition, (first, next)) in (0..).zip(self.offsets(topic)?) {
+            if first < next {
+                list.add_partition_offset(topic, partition, Offset::Offset(first))?;
+                open.insert(partition, next);
+            }
+        }
+        consumer.assign(&list)?;
+        let mut records = Vec::new();
+        while !open.is_empty() {
+            let message = consumer.poll(TIMEOUT).context("Kafka sends no more")??;
+            let (partition, offset) = (message.partition(), message.offset());
+            match open.get(&partition) {
+                Some(next) if offset < *next => {}
+                _ => continue,
+            }
+            records.push(KafkaRecord {
+                partition,
+                offset,
+                timestamp_millis: message.timestamp().to_millis().context("no timestamp")?,
+                value: message.payload().map(<[u8]>::to_vec),
+            });
+            if open.get(&partition) == Some(&(offset + 1)) {
+                open.remove(&partition);
+            }
+        }
+        records.sort_by_key(|record| (record.partition, record.offset));
+        Ok(records)
     }
 
     /// Records that a topic ever got.

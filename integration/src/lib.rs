@@ -4,16 +4,25 @@
 //! a database and, if asked for, a keyspace, with names nobody else has, so that tests run side by side and beside a live
 //! pipeline. Tests run the real executables and look at what the servers hold.
 
+mod aftermath;
+mod airflow;
 mod cassandra;
+pub mod chaos;
+mod disk;
 mod kafka;
 mod page;
+mod proxy;
 mod server;
 mod stage;
 mod task;
 
+pub use aftermath::Aftermath;
+pub use airflow::Airflow;
 pub use cassandra::Cassandra;
-pub use kafka::Kafka;
+pub use disk::{Disk, OwnServer};
+pub use kafka::{Kafka, KafkaRecord};
 pub use page::Page;
-pub use server::{Server, docker};
+pub use proxy::{Fault, Moment, Proxy};
+pub use server::{Killed, Paused, Server, docker};
 pub use stage::{ArchivedRecord, Stage, image, network, setting};
-pub use task::{Finished, Running, Task, wait_until};
+pub use task::{Finished, Running, Task, undisturbed, wait_until, wait_within};

@@ -1,4 +1,4 @@
-//! The servers of the stack as containers: paused and killed in tests of faults.
+//! The servers of the stack as containers: paused, killed and started again in tests of faults.
 
 use std::process::Command;
 
@@ -22,6 +22,9 @@ pub struct Server {
 /// A server that stands still. It goes on when this is dropped.
 pub struct Paused<'a>(&'a Server);
 
+/// A server that is dead. It is started again when this is dropped.
+pub struct Killed<'a>(&'a Server);
+
 impl Server {
     /// The container of a service.
     pub fn of(service: &str) -> anyhow::Result<Server> {
@@ -41,20 +44,49 @@ impl Server {
         })
     }
 
+    /// A container that a test has started itself.
+    pub fn named(container: &str) -> Server {
+        Server {
+            container: container.to_owned(),
+        }
+    }
+
     /// Lets it stand still, as an overloaded or frozen machine would.
     pub fn pause(&self) -> anyhow::Result<Paused<'_>> {
         docker(&["pause", &self.container])?;
+        ensure!(self.state("Status")? == "paused", "it is not paused");
         Ok(Paused(self))
+    }
+
+    /// Kills it without a word.
+    pub fn kill(&self) -> anyhow::Result<Killed<'_>> {
+        docker(&["kill", &self.container])?;
+        let killed = Killed(self);
+        ensure!(self.state("Running")? == "false", "it is not dead");
+        Ok(killed)
     }
 
     /// Kills it without a word and starts it again; waits until it is healthy.
     pub fn kill_and_start(&self) -> anyhow::Result<()> {
-        docker(&["kill", &self.container])?;
-        docker(&["start", &self.container])?;
+        drop(self.kill()?);
+        self.wait_until_healthy()
+    }
+
+    /// Waits until its health check says so.
+    pub fn wait_until_healthy(&self) -> anyhow::Result<()> {
         wait_until("the server is healthy", || {
-            let format = "{{.State.Health.Status}}";
-            Ok(docker(&["inspect", "--format", format, &self.container])? == "healthy")
+            Ok(self.state("Health.Status")? == "healthy")
         })
+    }
+
+    /// Runs a command in it; what it printed.
+    pub fn exec(&self, words: &[&str]) -> anyhow::Result<String> {
+        docker(&[&["exec", self.container.as_str()], words].concat())
+    }
+
+    fn state(&self, field: &str) -> anyhow::Result<String> {
+        let format = format!("{{{{.State.{field}}}}}");
+        docker(&["inspect", "--format", &format, &self.container])
     }
 }
 
@@ -62,6 +94,14 @@ impl Drop for Paused<'_> {
     fn drop(&mut self) {
         if let Err(failure) = docker(&["unpause", &self.0.container]) {
             eprintln!("{} stays paused: {failure:#}", self.0.container);
+        }
+    }
+}
+
+impl Drop for Killed<'_> {
+    fn drop(&mut self) {
+        if let Err(failure) = docker(&["start", &self.0.container]) {
+            eprintln!("{} stays dead: {failure:#}", self.0.container);
         }
     }
 }

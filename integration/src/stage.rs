@@ -63,13 +63,18 @@ impl Stage {
 
     /// One of the executables, told to use this stage.
     pub fn task(&self, name: &str) -> Task {
+        // each logs in to PostgreSQL as a role of its own
+        let password = match name {
+            "audit" => setting("AUDITOR_PASSWORD", "auditor"),
+            _ => setting("LOADER_PASSWORD", "loader"),
+        };
         Task::new(name)
             .env("KAFKA_BOOTSTRAP_SERVERS", &self.kafka.bootstrap_servers)
             .env("KAFKA_TOPIC", &self.topic)
             .env("HDFS_URL", &setting("HDFS_URL", "hdfs://namenode:8020"))
             .env("RAW_ROOT", &self.raw_root)
             .env("POSTGRES_URL", &self.postgres_url("loader"))
-            .env("POSTGRES_PASSWORD", &setting("LOADER_PASSWORD", "loader"))
+            .env("POSTGRES_PASSWORD", &password)
             .env("CASSANDRA_CONTACT_POINTS", &Cassandra::contact_points())
             .env("CASSANDRA_KEYSPACE", &self.database)
             .env("STREAM_GROUP", &self.topic)
@@ -93,6 +98,11 @@ impl Stage {
     /// The task dbt, in its image: it has no executable of its own.
     pub fn dbt(&self) -> Task {
         self.dbt_image(&[])
+    }
+
+    /// The same, in a container of that name: to be killed.
+    pub fn dbt_in(&self, container: &str) -> Task {
+        self.dbt_image(&["--name", container])
     }
 
     /// Any dbt command.
@@ -171,16 +181,17 @@ impl Stage {
         // the script sets the passwords of roles that all databases share: one test at a time
         admin.execute("select pg_advisory_lock(7083)", &[])?;
         admin.batch_execute(&format!("create database {}", self.database))?;
+        Stage::set_up_postgres("postgres", &self.database)
+    }
+
+    /// Runs postgres_setup.sql in a database of any server.
+    pub fn set_up_postgres(host: &str, database: &str) -> anyhow::Result<()> {
         let output = Command::new("psql")
-            .args(["--no-psqlrc", "--host=postgres", "--username=airflow"])
-            .args([
-                "--file",
-                "../postgres_setup.sql",
-                "--dbname",
-                &self.database,
-            ])
+            .args(["--no-psqlrc", "--username=airflow", "--host", host])
+            .args(["--file", "../postgres_setup.sql", "--dbname", database])
             .env("PGPASSWORD", setting("POSTGRES_PASSWORD", "airflow"))
             .env("LOADER_PASSWORD", setting("LOADER_PASSWORD", "loader"))
+            .env("AUDITOR_PASSWORD", setting("AUDITOR_PASSWORD", "auditor"))
             .env(
                 "TRANSFORMER_PASSWORD",
                 setting("TRANSFORMER_PASSWORD", "transformer"),
@@ -231,6 +242,13 @@ impl Stage {
     pub fn read_file(&self, path: &str) -> anyhow::Result<Vec<u8>> {
         let reader = self.hdfs.read(path)?;
         Ok(reader.read_range(0, reader.file_length())?.to_vec())
+    }
+
+    /// Deletes a file on HDFS.
+    pub fn delete_file(&self, path: &str) -> anyhow::Result<()> {
+        let deleted = self.hdfs.delete(path, false)?;
+        ensure!(deleted, "{path} was not there");
+        Ok(())
     }
 
     /// Replaces a file on HDFS.

@@ -1,7 +1,8 @@
 //! Running the real executables.
 
 use std::fmt;
-use std::io::Read;
+use std::io::{Read, Write};
+use std::os::unix::process::ExitStatusExt;
 use std::process::{Child, Command, Stdio};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -9,20 +10,47 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, bail, ensure};
 use serde_json::Value;
 
+use crate::setting;
+
 /// The longest that anything in a test may take.
 const PATIENCE: Duration = Duration::from_secs(180);
 
+/// What a fault point ends a process with.
+const SIGABRT: i32 = 6;
+
 /// Waits for a condition, with a bound.
-pub fn wait_until(
+pub fn wait_until(what: &str, holds: impl FnMut() -> anyhow::Result<bool>) -> anyhow::Result<()> {
+    wait_within(PATIENCE, what, holds)
+}
+
+/// Waits for a condition that may take longer, or must not take so long.
+pub fn wait_within(
+    bound: Duration,
     what: &str,
     mut holds: impl FnMut() -> anyhow::Result<bool>,
 ) -> anyhow::Result<()> {
-    let deadline = Instant::now() + PATIENCE;
+    let deadline = Instant::now() + bound;
     while !holds()? {
         ensure!(Instant::now() < deadline, "waited in vain until {what}");
         std::thread::sleep(Duration::from_millis(50));
     }
     Ok(())
+}
+
+/// Whether the run of this summary did its work alone: not after `PIPELINE_KILL` had it killed, when
+/// its own counts are those of the rest. What the stores hold is asserted either way.
+pub fn undisturbed(summary: &Value) -> bool {
+    summary["killed_first"] != true
+}
+
+/// What `PIPELINE_KILL` did to a run.
+enum Killed {
+    /// Nothing: it is another task's turn.
+    Not,
+    /// It never came to the point, and this is how it ended.
+    PassedBy(Box<Finished>),
+    /// It was killed there.
+    There,
 }
 
 /// An executable and what it is told.
@@ -63,6 +91,72 @@ impl Task {
         self
     }
 
+    /// The same, built with fault points, of which some are set:
+    /// `archive.after_rename=2*off->return` ends it there the third time.
+    pub fn failing(self, failpoints: &str) -> Task {
+        let directory = setting("FAILPOINT_EXECUTABLES", "/usr/local/lib/failpoints");
+        let mut command = self.clone_command(&format!("{directory}/{}", self.name));
+        command.env("FAILPOINTS", failpoints);
+        Task {
+            name: self.name,
+            command,
+        }
+    }
+
+    fn clone_command(&self, program: &str) -> Command {
+        let mut command = Command::new(program);
+        command
+            .args(self.command.get_args())
+            .env_clear()
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        for (name, value) in self.command.get_envs() {
+            if let Some(value) = value {
+                command.env(name, value);
+            }
+        }
+        command
+    }
+
+    /// Where `PIPELINE_KILL=archive.after_rename` asks for it: this task is killed there first. Any
+    /// test becomes a test of that kill.
+    fn killed_first(&self) -> anyhow::Result<Killed> {
+        let Ok(wanted) = std::env::var("PIPELINE_KILL") else {
+            return Ok(Killed::Not);
+        };
+        let (point, actions) = wanted.split_once('=').unwrap_or((&wanted, "return"));
+        let is_set = self
+            .command
+            .get_envs()
+            .any(|(name, _)| name == "FAILPOINTS");
+        if point.split('.').next() != Some(self.name.as_str()) || is_set {
+            return Ok(Killed::Not);
+        }
+        let same = Task {
+            name: self.name.clone(),
+            command: self.clone_command(&self.name),
+        };
+        let finished = same
+            .failing(&format!("{point}={actions}"))
+            .start()?
+            .finish()?;
+        if finished.signal.is_none() {
+            return Ok(Killed::PassedBy(Box::new(finished)));
+        }
+        finished.ended_at(point)?;
+        if let Ok(path) = std::env::var("PIPELINE_KILL_LOG") {
+            let opened = std::fs::OpenOptions::new()
+                .create(true)
+                .append(true)
+                .open(&path);
+            opened
+                .with_context(|| path.clone())?
+                .write_all(format!("{point}\n").as_bytes())?;
+        }
+        Ok(Killed::There)
+    }
+
     /// Starts it.
     pub fn start(mut self) -> anyhow::Result<Running> {
         let mut child = self
@@ -81,7 +175,16 @@ impl Task {
 
     /// Runs it to its end.
     pub fn run(self) -> anyhow::Result<Finished> {
-        self.start()?.finish()
+        let killed = self.killed_first()?;
+        match killed {
+            Killed::Not => self.start()?.finish(),
+            Killed::PassedBy(finished) => Ok(*finished),
+            Killed::There => {
+                let mut finished = self.start()?.finish()?;
+                finished.killed_first = true;
+                Ok(finished)
+            }
+        }
     }
 
     /// Runs it and asserts that it ends with 0; gives its summary.
@@ -89,7 +192,11 @@ impl Task {
         let finished = self.run()?;
         ensure!(finished.code == Some(0), "{finished:?}");
         finished.assert_calm()?;
-        finished.summary()
+        let mut summary = finished.summary()?;
+        if let (true, Some(fields)) = (finished.killed_first, summary.as_object_mut()) {
+            fields.insert("killed_first".to_owned(), true.into());
+        }
+        Ok(summary)
     }
 }
 
@@ -150,6 +257,8 @@ impl Running {
         let stdout_bytes = output(self.stdout.take());
         Ok(Finished {
             code: status.code(),
+            signal: status.signal(),
+            killed_first: false,
             stdout: String::from_utf8_lossy(&stdout_bytes).into_owned(),
             stdout_bytes,
             stderr: String::from_utf8_lossy(&output(self.stderr.take())).into_owned(),
@@ -173,6 +282,10 @@ pub struct Finished {
     pub name: String,
     /// Its exit code; `None` when a signal ended it.
     pub code: Option<i32>,
+    /// The signal that ended it.
+    pub signal: Option<i32>,
+    /// Whether `PIPELINE_KILL` had it killed before, so that this run did only the rest.
+    pub killed_first: bool,
     /// All it said on stdout, as far as it is text.
     pub stdout: String,
     /// All it said on stdout.
@@ -209,6 +322,16 @@ impl Finished {
             .last()
             .with_context(|| format!("{self:?}"))?;
         serde_json::from_str(line).with_context(|| format!("no summary: {line}"))
+    }
+
+    /// Asserts that it ended at a fault point, and nowhere else.
+    pub fn ended_at(&self, point: &str) -> anyhow::Result<()> {
+        let line = format!("failpoint {point}: the process ends here");
+        ensure!(
+            self.signal == Some(SIGABRT) && self.stderr.lines().any(|said| said == line),
+            "{point} did not fire: {self:?}"
+        );
+        Ok(())
     }
 
     /// Asserts that nothing was logged that a person should look at.

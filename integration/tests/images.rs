@@ -3,7 +3,9 @@
 use anyhow::ensure;
 use integration::{Stage, Task, docker, image, network, setting, wait_until};
 
-const TASKS: [&str; 6] = ["produce", "stream", "archive", "catalog", "load", "dbt"];
+const TASKS: [&str; 7] = [
+    "produce", "stream", "archive", "catalog", "load", "audit", "dbt",
+];
 
 /// `docker run` of a task, on the stage.
 fn docker_run(stage: &Stage, name: &str, options: &[&str]) -> Task {

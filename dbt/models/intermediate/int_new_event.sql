@@ -24,9 +24,9 @@ select distinct on (log_event.event_id)
 from {{ ref("stg_log_event") }} as log_event
 where
     {% if whole_history() %}
-        log_event.load_id in (select new_load.load_id from {{ ref("int_new_load") }} as new_load)
+        log_event.load_id in (select new_load.source_load_id from {{ ref("int_new_load") }} as new_load)
     {% else %}
         -- an array, so that the block-range index on load_id finds the few blocks of the new loads
-        log_event.load_id = any(array(select new_load.load_id from {{ ref("int_new_load") }} as new_load))
+        log_event.load_id = any(array(select new_load.source_load_id from {{ ref("int_new_load") }} as new_load))
     {% endif %}
 order by log_event.event_id, log_event.load_id, log_event.kafka_partition, log_event.kafka_offset

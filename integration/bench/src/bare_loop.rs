@@ -83,17 +83,13 @@ impl Rows {
         let session = connect(keyspace).await?;
         let query = Statement::new(format!("SELECT * FROM {table}")).with_page_size(5_000);
         let query = session.prepare(query).await?;
-        let mut columns = Vec::new();
         let mut partitions: BTreeMap<Vec<u8>, Vec<Row>> = BTreeMap::new();
         let mut state = PagingState::start();
-        loop {
+        let columns = loop {
             let (page, next) = session.execute_single_page(&query, &[], state).await?;
             let page = page.into_rows_result()?;
-            columns = page
-                .column_specs()
-                .iter()
-                .map(|column| column.name().to_owned())
-                .collect();
+            let specs = page.column_specs();
+            let columns: Vec<String> = specs.iter().map(|spec| spec.name().to_owned()).collect();
             for row in page.rows::<ColumnIterator<'_, '_>>()? {
                 let mut cells: Vec<Option<Box<[u8]>>> = Vec::new();
                 for column in row? {
@@ -106,10 +102,10 @@ impl Rows {
                     .push(Row(cells));
             }
             match next.into_paging_control_flow() {
-                ControlFlow::Break(()) => break,
+                ControlFlow::Break(()) => break columns,
                 ControlFlow::Continue(next) => state = next,
             }
-        }
+        };
         Ok(Rows {
             columns,
             batches: in_turns(partitions),
@@ -161,5 +157,3 @@ pub fn write_all(keyspace: &str, table: &str, rows: &Rows) -> anyhow::Result<f64
         Ok(begun.elapsed().as_secs_f64())
     })
 }
-
-

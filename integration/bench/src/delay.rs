@@ -65,8 +65,18 @@ pub fn measure(rate: u32, seconds: u32) -> anyhow::Result<Vec<Figure>> {
         aim: aim.to_owned(),
     };
     Ok(vec![
-        figure("p50", "half of the records within", quantile(&millis, 0.5), ""),
-        figure("p99", "99 of 100 within", quantile(&millis, 0.99), "below 250"),
+        figure(
+            "p50",
+            "half of the records within",
+            quantile(&millis, 0.5),
+            "",
+        ),
+        figure(
+            "p99",
+            "99 of 100 within",
+            quantile(&millis, 0.99),
+            "below 250",
+        ),
         figure("p999", "999 of 1,000 within", quantile(&millis, 0.999), ""),
     ])
 }
@@ -76,7 +86,14 @@ fn load(stage: &Stage, rate: u32, seconds: u32) -> anyhow::Result<Running> {
     let count = (u64::from(rate) * u64::from(seconds + 5)).to_string();
     stage
         .task("produce")
-        .args(["--count", &count, "--rate", &rate.to_string(), "--seed", "2"])
+        .args([
+            "--count",
+            &count,
+            "--rate",
+            &rate.to_string(),
+            "--seed",
+            "2",
+        ])
         .start()
 }
 

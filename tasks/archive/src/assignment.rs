@@ -66,6 +66,11 @@ impl Assignment {
         std::mem::take(&mut *self.changes.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
+    /// What Kafka mends by itself: said once.
+    pub fn complain(&self, reason: &str) {
+        self.complaints.note(reason);
+    }
+
     fn note(&self, change: Change) {
         self.changes
             .lock()

@@ -1,6 +1,7 @@
 //! Where a partition resumes, and whether Kafka still holds the topic that the chain was read from.
 
 use chain::{ChainPath, Encoder, Files, Raw, append, hash_record, tail};
+use frame::failpoint;
 use log::warn;
 
 /// First and next offset that Kafka holds of a partition.
@@ -112,6 +113,7 @@ fn after_gap(
     );
     let gap = format!("Kafka no longer held the records {next} to {}", first - 1);
     let data = Encoder::new()?.finish(&chain, next, first, Some(gap))?;
+    failpoint("archive.gap_file");
     append(files, raw, &chain, next, data)?;
     Ok(Resume {
         chain,

@@ -6,11 +6,11 @@ use std::time::Duration;
 
 use anyhow::Context;
 use chain::{Appended, Hdfs, Raw, Record, newest_epoch};
-use frame::{Outcome, Progress, Stop};
+use frame::{Outcome, Progress, Stop, failpoint};
 use log::{info, warn};
 use metrics::{counter, gauge};
 use rdkafka::consumer::{CommitMode, Consumer};
-use rdkafka::error::KafkaError;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::BorrowedMessage;
 use rdkafka::{Message, Offset, TopicPartitionList};
 use serde::Serialize;
@@ -134,11 +134,7 @@ impl Archive<'_> {
                 // no more for now, so everything up to the end as it was has been taken in
                 self.open_ends.remove(&partition);
             }
-            Some(Err(failure)) => {
-                return Err(failure).with_context(|| {
-                    format!("cannot read from Kafka: {}", self.options.kafka.no_answer())
-                });
-            }
+            Some(Err(failure)) => self.weigh(failure)?,
             None => {}
         }
         for change in self.consumer.context().take_changes() {
@@ -147,7 +143,28 @@ impl Archive<'_> {
         self.commit_due()
     }
 
+    /// An error of Kafka. A follower waits for brokers that are away, as librdkafka does; a run
+    /// that is to end, ends.
+    fn weigh(&self, failure: KafkaError) -> anyhow::Result<()> {
+        let away = matches!(
+            failure.rdkafka_error_code(),
+            Some(
+                RDKafkaErrorCode::AllBrokersDown
+                    | RDKafkaErrorCode::BrokerTransportFailure
+                    | RDKafkaErrorCode::OperationTimedOut
+                    | RDKafkaErrorCode::Resolve
+            )
+        );
+        if away && self.options.follow {
+            self.consumer.context().complain(&failure.to_string());
+            return Ok(());
+        }
+        Err(failure)
+            .with_context(|| format!("cannot read from Kafka: {}", self.options.kafka.no_answer()))
+    }
+
     fn take(&mut self, message: &BorrowedMessage<'_>) -> anyhow::Result<()> {
+        failpoint("archive.after_poll");
         let partition = message.partition();
         let end = self.ends.get(&partition).copied().unwrap_or(i64::MAX);
         // a partition that was taken away may still have had records in the queue
@@ -258,10 +275,12 @@ impl Archive<'_> {
             }
         }
         if positions.count() > 0 {
+            failpoint("archive.before_group_commit");
             // for lag monitoring alone: nobody resumes from it
             if let Err(error) = self.consumer.commit(&positions, CommitMode::Async) {
                 warn!("the group's offsets are not up to date: {error}");
             }
+            failpoint("archive.after_group_commit");
         }
         failure.map_or(Ok(()), Err)
     }

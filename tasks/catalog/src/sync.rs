@@ -1,7 +1,7 @@
 //! The task: read and check both files, then one transaction each.
 
 use chrono::{Datelike, Utc};
-use frame::{Outcome, Progress, Stop};
+use frame::{Outcome, Progress, Stop, failpoint};
 use metrics::counter;
 use serde::Serialize;
 
@@ -40,7 +40,9 @@ pub fn run(options: &Options, stop: &Stop) -> anyhow::Result<Outcome> {
 
     let mut transaction = client.transaction().map_err(warehouse::explain)?;
     summary.users = upsert::upsert(&mut transaction, &users)?;
+    failpoint("catalog.before_commit");
     transaction.commit().map_err(warehouse::explain)?;
+    failpoint("catalog.after_commit");
     progress.batch(
         users.len() as u64,
         format_args!("users: {:?}", summary.users),
@@ -58,7 +60,9 @@ pub fn run(options: &Options, stop: &Stop) -> anyhow::Result<Outcome> {
         summary.products.changed = upsert::apply(&mut transaction, &changes)?;
         summary.change_seed = Some(seed);
     }
+    failpoint("catalog.before_commit");
     transaction.commit().map_err(warehouse::explain)?;
+    failpoint("catalog.after_commit");
     progress.batch(
         products.len() as u64,
         format_args!("products: {:?}", summary.products),

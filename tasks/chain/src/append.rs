@@ -4,6 +4,7 @@
 //! rename is the compare-and-swap: HDFS refuses it when the position is taken.
 
 use bytes::Bytes;
+use frame::failpoint;
 use uuid::Uuid;
 
 use crate::files::{Files, RenameReply};
@@ -36,10 +37,14 @@ pub fn append(
     let temporary = raw.temporary(&Uuid::new_v4());
     let target = chain.file(start);
     files.write_new(&temporary, data)?;
+    failpoint("archive.before_rename");
     let mut last_reply = None;
     for _ in 0..RENAME_TRIES {
         match files.rename_new(&temporary, &target)? {
-            RenameReply::Done => return Ok(Appended::Won),
+            RenameReply::Done => {
+                failpoint("archive.after_rename");
+                return Ok(Appended::Won);
+            }
             RenameReply::Unclear(reply) => last_reply = Some(reply),
         }
         match (files.exists(&target)?, files.exists(&temporary)?) {

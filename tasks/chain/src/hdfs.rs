@@ -2,14 +2,15 @@
 //!
 //! hdfs-native does not try an RPC again on a single NameNode, so every operation here is tried
 //! until it succeeds, fails for good, or has been tried for `--hdfs-patience-seconds`. The rename
-//! is the exception: whether one with a lost reply was done, only [`crate::append`] can find out.
+//! is tried again here only when the NameNode itself says that it has not done it: whether one with a
+//! lost reply was done, only [`crate::append`] can find out.
 
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use bytes::Bytes;
 use clap::Args;
-use frame::Stop;
+use frame::{Stop, failpoint};
 use hdfs_native::HdfsError;
 use hdfs_native::client::{FileStatus, WriteOptions};
 use hdfs_native::sync::{Client, ClientBuilder};
@@ -88,12 +89,12 @@ impl Hdfs {
                 Err(failure) => failure,
             };
             if !worth_a_retry(&failure) {
-                return Err(anyhow::Error::new(failure).context(format!("HDFS: cannot {what}")));
+                return Err(shortened(failure).context(format!("HDFS: cannot {what}")));
             }
             if self.stop.is_set() || Instant::now() + pause > deadline {
-                return Err(anyhow::Error::new(failure).context(format!(
+                return Err(shortened(failure).context(format!(
                     "no use of {}: cannot {what}; is the NameNode up, out of safe mode and at \
-                     that address, and is a DataNode up?",
+                     that address, and is a DataNode up, with room on its disk?",
                     self.place
                 )));
             }
@@ -110,20 +111,48 @@ fn brief(failure: &HdfsError) -> String {
     text.lines().next().unwrap_or_default().to_owned()
 }
 
-fn worth_a_retry(failure: &HdfsError) -> bool {
+/// An error that fits into one line, of the same type where that tells something.
+fn shortened(failure: HdfsError) -> anyhow::Error {
     match failure {
-        HdfsError::IOError(_) | HdfsError::DataTransferError(_) => true,
-        HdfsError::RPCError(class, _) | HdfsError::FatalRPCError(class, _) => [
-            "SafeModeException",
-            "RetriableException",
-            "StandbyException",
-            "RetryStartFileException",
-            "NotReplicatedYetException",
-            "ServerTooBusy",
-            "java.io.IOException",
-        ]
-        .iter()
-        .any(|name| class.ends_with(name)),
+        HdfsError::RPCError(..) | HdfsError::FatalRPCError(..) => anyhow::anyhow!(brief(&failure)),
+        _ => anyhow::Error::new(failure),
+    }
+}
+
+fn worth_a_retry(failure: &HdfsError) -> bool {
+    let transfer = matches!(
+        failure,
+        HdfsError::IOError(_) | HdfsError::DataTransferError(_)
+    );
+    transfer
+        || says_not_now(failure)
+        || is_of(
+            failure,
+            &[
+                "RetryStartFileException",
+                "NotReplicatedYetException",
+                "java.io.IOException",
+            ],
+        )
+}
+
+/// Whether the NameNode has refused a request for now, without doing anything.
+fn says_not_now(failure: &HdfsError) -> bool {
+    let classes = [
+        "SafeModeException",
+        "RetriableException",
+        "StandbyException",
+        "ServerTooBusy",
+    ];
+    is_of(failure, &classes)
+}
+
+/// Whether the NameNode has thrown an exception of one of these classes.
+fn is_of(failure: &HdfsError, classes: &[&str]) -> bool {
+    match failure {
+        HdfsError::RPCError(class, _) | HdfsError::FatalRPCError(class, _) => {
+            classes.iter().any(|name| class.ends_with(name))
+        }
         _ => false,
     }
 }
@@ -185,16 +214,25 @@ impl Files for Hdfs {
                 }
                 created => created?,
             };
-            writer.write_bytes(data.clone())?;
+            failpoint("archive.tmp_created");
+            let half = data.len() / 2;
+            writer.write_bytes(data.slice(..half))?;
+            failpoint("archive.mid_write");
+            writer.write_bytes(data.slice(half..))?;
+            failpoint("archive.before_close");
             writer.close()
         })
     }
 
     fn rename_new(&self, source: &str, target: &str) -> anyhow::Result<RenameReply> {
-        match self.client.rename(source, target, false) {
-            Ok(()) => Ok(RenameReply::Done),
-            Err(failure) => Ok(RenameReply::Unclear(anyhow::Error::new(failure))),
-        }
+        // a NameNode that says "not now" has not done it; after any other failure nobody knows
+        self.patiently(&format!("rename {source}"), |client| {
+            match client.rename(source, target, false) {
+                Ok(()) => Ok(RenameReply::Done),
+                Err(failure) if says_not_now(&failure) => Err(failure),
+                Err(failure) => Ok(RenameReply::Unclear(anyhow::Error::new(failure))),
+            }
+        })
     }
 
     fn make_directory(&self, path: &str) -> anyhow::Result<()> {

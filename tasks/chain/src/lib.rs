@@ -22,6 +22,7 @@ mod memory;
 mod path;
 mod read;
 mod resume;
+mod selection;
 
 pub use append::{Appended, append};
 pub use encode::{Encoder, Record};
@@ -32,3 +33,4 @@ pub use memory::{Memory, RenameFault};
 pub use path::{ChainPath, Raw, RawFileName};
 pub use read::{Corrupt, RawFile};
 pub use resume::{Tail, newest_epoch, tail};
+pub use selection::{ListedFile, Moment, Selection, list_topic};

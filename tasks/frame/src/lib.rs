@@ -10,6 +10,7 @@
 //! | 1 | failed; a retry may help |
 //! | 2 | a person is needed: a wrong option, a missing table, a broken chain |
 
+mod failpoint;
 mod metrics;
 mod pages;
 mod progress;
@@ -28,6 +29,7 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 
 use crate::metrics::{Metrics, MetricsOptions};
+pub use failpoint::{FAILPOINTS, failpoint};
 pub use pages::page;
 pub use progress::Progress;
 pub use secret::secret;
@@ -113,7 +115,9 @@ where
     info!("{name} {} with {options:?}", env!("CARGO_PKG_VERSION"));
     let (metrics, result) = match Metrics::begin(name, &metrics_options) {
         Ok(metrics) => {
-            let result = Stop::on_signals().and_then(|stop| task(&options, &stop));
+            let result = failpoint::set_up()
+                .and_then(|()| Stop::on_signals())
+                .and_then(|stop| task(&options, &stop));
             (Some(metrics), result)
         }
         Err(failure) => (None, Err(failure)),
@@ -156,7 +160,10 @@ where
 
 /// The task's own options, and those that every task has.
 fn parse<Options: Parser>() -> Result<(Options, MetricsOptions), clap::Error> {
-    let command = MetricsOptions::augment_args(Options::command());
+    let mut command = MetricsOptions::augment_args(Options::command());
+    if let Some(version) = failpoint::VERSION {
+        command = command.version(version);
+    }
     let matches = command.try_get_matches()?;
     let options = Options::from_arg_matches(&matches)?;
     Ok((options, MetricsOptions::from_arg_matches(&matches)?))

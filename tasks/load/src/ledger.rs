@@ -1,6 +1,6 @@
 //! The ledger: which raw files are in PostgreSQL. Its key makes a second load of a file impossible.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use chain::{Footer, RawFileName};
 use metrics::gauge;
@@ -46,6 +46,23 @@ pub fn known(
             start: row.get(2),
         })
         .collect())
+}
+
+/// Files that are loaded, and the load id of each.
+pub fn loaded(client: &mut Client, topic: &str) -> anyhow::Result<HashMap<Known, i64>> {
+    let rows = client
+        .query(
+            "select epoch, kafka_partition, start_offset, load_id from ops.load_file
+             where topic = $1 and status = 'loaded'",
+            &[&topic],
+        )
+        .map_err(warehouse::explain)?;
+    let known = |row: &postgres::Row| Known {
+        epoch: row.get(0),
+        partition: row.get(1),
+        start: row.get(2),
+    };
+    Ok(rows.iter().map(|row| (known(row), row.get(3))).collect())
 }
 
 /// Files in quarantine.
@@ -118,6 +135,35 @@ pub fn claim(
         )
         .map_err(warehouse::explain)?;
     Ok(row.map(|row| row.get(0)))
+}
+
+/// Takes the rows of a loaded file out again, inside a transaction, and gives its new load id:
+/// `None` when another run was quicker to load it anew.
+pub fn claim_anew(
+    transaction: &mut Transaction<'_>,
+    load_id: i64,
+    entry: Entry<'_>,
+    footer: &Footer,
+) -> anyhow::Result<Option<i64>> {
+    let row = transaction
+        .query_one("select ops.begin_reload($1)", &[&load_id])
+        .map_err(warehouse::explain)?;
+    let Some(new_load_id) = row.get::<_, Option<i64>>(0) else {
+        return Ok(None);
+    };
+    transaction
+        .execute(
+            "update ops.load_file set next_offset = $2, file_bytes = $3, error = $4
+             where load_id = $1",
+            &[
+                &new_load_id,
+                &footer.next,
+                &(entry.file_bytes as i64),
+                &footer.gap,
+            ],
+        )
+        .map_err(warehouse::explain)?;
+    Ok(Some(new_load_id))
 }
 
 /// Completes the entry of a claimed file.

@@ -1,11 +1,14 @@
 //! One file, one transaction.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::io::Write;
 use std::time::Instant;
 
 use anyhow::Context;
-use chain::{Corrupt, Files, RawFile, Record};
+use chain::{Corrupt, Files, RawFile, RawFileName, Record};
+use event::Event;
+use frame::failpoint;
 use hdfs_native::HdfsError;
 use metrics::{counter, histogram};
 use postgres::{Client, Transaction};
@@ -31,6 +34,8 @@ pub enum Loaded {
     Already,
     /// It cannot be read, and the ledger says why.
     Quarantined(String),
+    /// It cannot be read, and stays as it was loaded before.
+    Kept(String),
 }
 
 /// Loads one file.
@@ -50,10 +55,14 @@ pub fn load_file(
     let result = files
         .read_from(entry.path, 0)
         .and_then(RawFile::new)
-        .and_then(|file| transfer(client, entry, &file));
+        .and_then(|file| transfer(client, entry, pending.reload, &file));
     match result {
         Err(failure) if is_unreadable(&failure) => {
             let reason = format!("{failure:#}");
+            if pending.reload.is_some() {
+                return Ok(Loaded::Kept(reason));
+            }
+            failpoint("load.before_quarantine");
             ledger::quarantine(client, entry, &reason)?;
             Ok(Loaded::Quarantined(reason))
         }
@@ -71,16 +80,29 @@ fn is_unreadable(failure: &anyhow::Error) -> bool {
         )
 }
 
-fn transfer(client: &mut Client, entry: Entry<'_>, file: &RawFile) -> anyhow::Result<Loaded> {
+fn transfer(
+    client: &mut Client,
+    entry: Entry<'_>,
+    reload: Option<i64>,
+    file: &RawFile,
+) -> anyhow::Result<Loaded> {
     let mut transaction = client.transaction().map_err(warehouse::explain)?;
-    let Some(load_id) = ledger::claim(&mut transaction, entry, &file.footer)? else {
+    failpoint("load.before_claim");
+    let claimed = match reload {
+        Some(load_id) => ledger::claim_anew(&mut transaction, load_id, entry, &file.footer)?,
+        None => ledger::claim(&mut transaction, entry, &file.footer)?,
+    };
+    let Some(load_id) = claimed else {
         return Ok(Loaded::Already);
     };
+    failpoint("load.after_claim");
     let begun = Instant::now();
     let (events, reasons) = copy(&mut transaction, entry, load_id, file)?;
     let rejects = reasons.values().sum();
     ledger::complete(&mut transaction, load_id, events, rejects)?;
+    failpoint("load.before_commit");
     transaction.commit().map_err(warehouse::explain)?;
+    failpoint("load.after_commit");
     histogram!("pipeline_write_duration_seconds", "store" => "postgres").record(begun.elapsed());
     histogram!("pipeline_batch_records").record((events + rejects) as f64);
     counter!("pipeline_records_total").increment(events + rejects);
@@ -91,6 +113,19 @@ fn transfer(client: &mut Client, entry: Entry<'_>, file: &RawFile) -> anyhow::Re
         counter!("pipeline_rejects_total", "reason" => reason).increment(count);
     }
     Ok(Loaded::Rows { events, rejects })
+}
+
+/// The event's own id, or its coordinates.
+pub fn event_id<'a>(event: &'a Event<'_>, name: &RawFileName, offset: i64) -> Cow<'a, str> {
+    match &event.event_id {
+        Some(event_id) => Cow::Borrowed(event_id),
+        None => Cow::Owned(event::event_id_from_coordinates(
+            &name.topic,
+            name.epoch,
+            name.partition,
+            offset,
+        )),
+    }
 }
 
 fn copy(
@@ -116,19 +151,10 @@ fn copy(
             record_time: record.timestamp_millis.saturating_mul(1_000),
         };
         match event::parse(record.value, origin.record_time) {
-            Ok(event) => match &event.event_id {
-                Some(event_id) => events.event(origin, event_id, &event),
-                None => {
-                    let (partition, offset) = (name.partition, record.offset);
-                    let event_id = event::event_id_from_coordinates(
-                        &name.topic,
-                        name.epoch,
-                        partition,
-                        offset,
-                    );
-                    events.event(origin, &event_id, &event);
-                }
-            },
+            Ok(event) => {
+                let event_id = event_id(&event, name, record.offset);
+                events.event(origin, &event_id, &event);
+            }
             Err(reject) => {
                 reject_count += 1;
                 *reasons.entry(reject.reason.name()).or_default() += 1;
@@ -143,6 +169,7 @@ fn copy(
     })?;
     events.end();
     writer.write_all(&events.bytes).context("COPY of events")?;
+    failpoint("load.mid_copy");
     let event_count = writer.finish().map_err(warehouse::explain)?;
     if reject_count > 0 {
         rejects.end();

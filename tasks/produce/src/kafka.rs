@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use broker::{Complaints, KafkaOptions};
-use frame::Stop;
+use frame::{Stop, failpoint};
 use log::warn;
 use rdkafka::ClientContext;
 use rdkafka::config::{FromClientConfigAndContext, RDKafkaLogLevel};
@@ -84,6 +84,7 @@ impl ProducerContext for Reports {
             Ok(_) => {
                 self.acked.fetch_add(1, Ordering::Relaxed);
                 metrics::counter!("pipeline_records_total").increment(1);
+                failpoint("produce.after_ack");
             }
             Err((failure, _)) => self.refused(failure),
         }
@@ -187,9 +188,13 @@ impl Sink for Topic {
             record = record.payload(payload);
         }
         let started = Instant::now();
+        failpoint("produce.before_send");
         loop {
             let failure = match self.producer.send(record) {
-                Ok(()) => return self.check(),
+                Ok(()) => {
+                    failpoint("produce.in_flight");
+                    return self.check();
+                }
                 Err((failure, back)) => {
                     record = back;
                     failure

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use broker::Complaints;
+use frame::failpoint;
 use log::info;
 use rdkafka::client::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
@@ -110,6 +111,7 @@ impl Assignment {
         if list.count() == 0 {
             return Ok(());
         }
+        failpoint("stream.before_commit");
         consumer
             .commit(&list, mode)
             .context("the group's offsets could not be committed")?;
@@ -121,6 +123,7 @@ impl Assignment {
 
     /// Kafka has these offsets now.
     fn confirm(&self, offsets: &TopicPartitionList) {
+        failpoint("stream.after_commit");
         let mut positions = lock(&self.positions);
         for element in offsets.elements() {
             let known = positions.get_mut(&element.partition());
@@ -190,6 +193,7 @@ impl Assignment {
             list.add_partition_offset(&self.topic, partition, Offset::Offset(start.read_from))?;
             starts.push((partition, start));
         }
+        failpoint("stream.assigned");
         consumer.incremental_assign(&list)?;
         let mut positions = lock(&self.positions);
         for (partition, start) in &starts {
@@ -208,6 +212,7 @@ impl Assignment {
             .iter()
             .map(|element| element.partition())
             .collect();
+        failpoint("stream.revoked");
         // the next owner need not write again what is written
         let mut positions = lock(&self.positions);
         let last: BTreeMap<i32, Position> = gone
@@ -215,6 +220,12 @@ impl Assignment {
             .filter_map(|partition| positions.remove_entry(partition))
             .collect();
         drop(positions);
+        // They are somebody else's already: a commit could only be refused, and while the broker does
+        // not answer it would wait, in a callback that everything else waits for.
+        if consumer.assignment_lost() {
+            info!("partitions {gone:?} were lost: their next owner starts at the last commit");
+            return gone;
+        }
         if let Err(failure) = self.commit_positions(consumer, &last, CommitMode::Sync) {
             info!(
                 "partitions {gone:?} go to another instance, which starts a little earlier: {failure:#}"

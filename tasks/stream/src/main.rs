@@ -11,6 +11,7 @@
 mod assignment;
 mod cassandra;
 mod encode;
+mod from_chain;
 mod lag;
 mod options;
 mod partition;

@@ -3,15 +3,18 @@
 use std::time::Duration;
 
 use broker::KafkaOptions;
+use chain::{HdfsOptions, Selection};
 use clap::Parser;
+use frame::person_needed;
 use scylla::statement::Consistency;
 
 /// Writes Kafka records to Cassandra as they come: events to ecomm_log, their counts to
 /// ecomm_by_minute, and what is no event to rejected_log.
 ///
 /// Runs until it has written every record that was in the topic when it started, or, with
-/// --follow, until it is told to end (SIGTERM). Instances of one group share the partitions. The
-/// last line on stdout is a JSON summary.
+/// --follow, until it is told to end (SIGTERM). Instances of one group share the partitions. With
+/// --from-chain it writes what the raw files hold instead, or with --partition, --from-offset,
+/// --to-offset, --since and --until a part of it. The last line on stdout is a JSON summary.
 /// Exit codes: 0 done; 1 failed, try again; 2 a person is needed, the last line says for what.
 #[derive(Parser, Debug)]
 #[command(version)]
@@ -80,9 +83,44 @@ pub struct Options {
     /// holds, and note the gap in rejected_log
     #[arg(long, env = "STREAM_ACCEPT_GAP")]
     pub accept_gap: bool,
+
+    /// Write what the raw files on HDFS hold, instead of what Kafka holds, and end: to fill tables
+    /// that were emptied, or a part of them. Widened to whole blocks of 50,000 offsets
+    #[arg(long, env = "STREAM_FROM_CHAIN", conflicts_with_all = ["follow", "accept_gap"])]
+    pub from_chain: bool,
+
+    /// With --from-chain: in the end set the group's offsets to where the raw files end, for the
+    /// live stream to go on from there; nobody may be running in the group
+    #[arg(long, env = "STREAM_HAND_OVER", requires = "from_chain")]
+    pub hand_over: bool,
+
+    #[command(flatten)]
+    pub selection: Selection,
+
+    #[command(flatten)]
+    pub hdfs: HdfsOptions,
 }
 
 impl Options {
+    /// Refuses what cannot be meant.
+    pub fn check(&self) -> anyhow::Result<()> {
+        self.selection.check()?;
+        if !self.selection.is_everything() {
+            if !self.from_chain {
+                return Err(person_needed(
+                    "--partition, --from-offset, --to-offset, --since and --until select raw \
+                     files: add --from-chain",
+                ));
+            }
+            if self.hand_over {
+                return Err(person_needed(
+                    "--hand-over is for all of the raw files: leave the selection out",
+                ));
+            }
+        }
+        Ok(())
+    }
+
     /// How long Cassandra may be gone.
     pub fn cassandra_timeout(&self) -> Duration {
         Duration::from_secs(self.cassandra_timeout_seconds)

@@ -5,10 +5,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
+use chain::Record;
 use event::{Micros, Reject};
 use log::warn;
-use rdkafka::Message;
-use rdkafka::message::BorrowedMessage;
 
 use crate::cassandra::{Cassandra, Table};
 use crate::encode::{Origin, Refusal, Rows, day};
@@ -106,20 +105,19 @@ impl Partition {
     pub fn take(
         &mut self,
         plan: &Plan,
-        message: &BorrowedMessage<'_>,
+        record: &Record<'_>,
         queue: &mut Queue,
     ) -> anyhow::Result<Taken> {
-        let millis = message.timestamp().to_millis().unwrap_or(-1);
-        let record_time = millis.saturating_mul(1_000);
+        let record_time = record.timestamp_millis.saturating_mul(1_000);
         let origin = Origin {
             partition: self.number,
-            offset: message.offset(),
+            offset: record.offset,
             time: record_time.max(0),
         };
         let offset = origin.offset;
         self.next = offset + 1;
         self.last_time = origin.time;
-        let verdict = event::parse(message.payload(), record_time);
+        let verdict = event::parse(record.value, record_time);
         if offset < self.count_from {
             // its id alone matters, for what comes after
             if let Ok(event) = &verdict {
@@ -161,7 +159,7 @@ impl Partition {
                 let reason = reject.reason.name();
                 block.other(offset, Metric::Rejects, origin.time, reason, written);
                 if !written {
-                    let refusal = Refusal::new(&reject, message.key(), message.payload());
+                    let refusal = Refusal::new(&reject, record.key, record.value);
                     self.reject(plan, origin, &refusal, queue)?;
                 }
                 Taken::Reject(reject)

@@ -6,8 +6,9 @@ use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use anyhow::Context;
+use chain::Record;
 use event::Micros;
-use frame::{Outcome, Progress, Stop, person_needed};
+use frame::{Outcome, Progress, Stop, failpoint, person_needed};
 use log::info;
 use rdkafka::consumer::{CommitMode, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
@@ -16,7 +17,8 @@ use rdkafka::{Message, TopicPartitionList};
 use serde::Serialize;
 
 use crate::assignment::{Change, StreamConsumer, consumer};
-use crate::cassandra::Cassandra;
+use crate::cassandra::{Cassandra, Table};
+use crate::from_chain;
 use crate::lag::Ends;
 use crate::options::Options;
 use crate::partition::{Partition, Plan, Taken};
@@ -60,6 +62,10 @@ struct Summary {
 
 /// Streams until caught up, or until told to end.
 pub fn run(options: &Options, stop: &Stop) -> anyhow::Result<Outcome> {
+    options.check()?;
+    if options.from_chain {
+        return from_chain::run(options, stop);
+    }
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .thread_name("cassandra")
@@ -241,12 +247,19 @@ impl Stream<'_> {
     }
 
     fn take(&mut self, message: &BorrowedMessage<'_>) -> anyhow::Result<()> {
+        failpoint("stream.after_poll");
         // a partition that was taken away may still have had records in the queue
         let Some(partition) = self.partitions.get_mut(&message.partition()) else {
             return Ok(());
         };
         partition.at_end = false;
-        let taken = partition.take(&self.plan, message, &mut self.queue)?;
+        let record = Record {
+            offset: message.offset(),
+            timestamp_millis: message.timestamp().to_millis().unwrap_or(-1),
+            key: message.key(),
+            value: message.payload(),
+        };
+        let taken = partition.take(&self.plan, &record, &mut self.queue)?;
         match &taken {
             Taken::Again => {
                 self.summary.read_again += 1;
@@ -302,6 +315,11 @@ impl Stream<'_> {
         self.queue.held_bytes -= ack.bytes;
         if let Some(failure) = ack.failure {
             return Err(failure);
+        }
+        match ack.table {
+            Table::Cell => failpoint("stream.after_counts"),
+            _ if self.in_flight > 0 => failpoint("stream.mid_write"),
+            _ => {}
         }
         self.summary.rows += ack.rows as u64;
         self.summary.refused += ack.refused as u64;

@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use event::Micros;
+use frame::failpoint;
 use log::{info, warn};
 use metrics::{Counter, Histogram, counter, histogram};
 use tokio::runtime::Runtime;
@@ -201,6 +202,7 @@ impl Writer {
         let shared = Arc::clone(&self.shared);
         self.runtime.spawn(async move {
             let outcome = shared.finish(&write).await;
+            failpoint("stream.after_write");
             let ack = shared.acknowledge(&write, outcome);
             // the loop is gone: so is the need to tell it
             let _ = shared.acks.send(ack);
@@ -216,6 +218,7 @@ impl Writer {
 impl Shared {
     /// Tries until it is written; so many rows were refused.
     async fn finish(&self, write: &Write) -> anyhow::Result<usize> {
+        failpoint("stream.before_write");
         let rows: Vec<EncodedRow<'_>> = write.rows.iter().collect();
         match self.insist(write.table, &rows).await? {
             None => Ok(0),

@@ -35,6 +35,19 @@ pub struct Options {
 /// # Errors
 /// A wrong URL, role or password asks for a person; a server that does not answer is worth a retry.
 pub fn connect(options: &Options, application_name: &str) -> anyhow::Result<Client> {
+    connect_as(options, None, application_name)
+}
+
+/// Connects as `user`, whatever user the URL names: for a task that has a role of its own and takes
+/// the URL that all tasks share.
+///
+/// # Errors
+/// As [`connect`].
+pub fn connect_as(
+    options: &Options,
+    user: Option<&str>,
+    application_name: &str,
+) -> anyhow::Result<Client> {
     let mut config = Config::from_str(&options.postgres_url).with_context(|| {
         // the URL itself is not repeated: somebody may have put a password in it
         PersonNeeded(
@@ -45,6 +58,9 @@ pub fn connect(options: &Options, application_name: &str) -> anyhow::Result<Clie
         return Err(frame::person_needed(
             "POSTGRES_URL holds a password: move it to POSTGRES_PASSWORD or POSTGRES_PASSWORD_FILE",
         ));
+    }
+    if let Some(user) = user {
+        config.user(user);
     }
     config
         .password(frame::secret("POSTGRES_PASSWORD")?)
@@ -82,7 +98,8 @@ fn place(config: &Config) -> String {
 /// Adds to an error of the server what a person must do, where a retry would not help.
 pub fn explain(error: postgres::Error) -> anyhow::Error {
     let Some(server) = error.as_db_error() else {
-        return anyhow::Error::new(error);
+        // cut off, or shut down: what was under way is committed or not, and the next run asks
+        return anyhow::Error::new(error).context("no answer from PostgreSQL: is it up?");
     };
     let said = server.message().to_owned();
     let advice = match *server.code() {
