@@ -10,7 +10,7 @@ export CHAOS_SEED=$SEED CHAOS_RECORD=${CHAOS_RECORD:-/tmp/chaos_record.jsonl} CH
 rm -f "$CHAOS_RECORD"
 printf 'make chaos SEED=%s MINUTES=%s\n' "$SEED" "${MINUTES:-}"
 
-names=(integration.kill_points)
+names=(integration.kill_points integration.heal)
 for path in /tests/integration.*_fault* /tests/integration.disk_full; do
   [[ ! -x $path ]] || names+=("${path##*/}")
 done

@@ -84,13 +84,16 @@ impl Assignment {
         consumer: &ChainConsumer,
         partition: i32,
     ) -> anyhow::Result<(Resume, Held)> {
-        let (first, next) = consumer
-            .fetch_watermarks(&self.topic, partition, self.timeout)
-            .with_context(|| format!("Kafka does not tell the offsets of partition {partition}"))?;
-        let held = Held { first, next };
+        let ask = || {
+            let (first, next) = consumer
+                .fetch_watermarks(&self.topic, partition, self.timeout)
+                .with_context(|| {
+                    format!("Kafka does not tell the offsets of partition {partition}")
+                })?;
+            Ok(Held { first, next })
+        };
         let chain = self.raw.chain(&self.topic, self.epoch, partition);
-        let resume = resume(&*self.hdfs, &self.raw, chain, held, self.accept_gap)?;
-        Ok((resume, held))
+        resume(&*self.hdfs, &self.raw, chain, &ask, self.accept_gap)
     }
 
     /// Start offsets as librdkafka takes them.

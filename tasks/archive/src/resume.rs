@@ -1,6 +1,6 @@
 //! Where a partition resumes, and whether Kafka still holds the topic that the chain was read from.
 
-use chain::{ChainPath, Encoder, Files, Raw, append, hash_record, tail};
+use chain::{Appended, ChainPath, Encoder, Files, Raw, append, hash_record, tail};
 use frame::failpoint;
 use log::warn;
 
@@ -39,7 +39,7 @@ impl Resume {
     }
 }
 
-/// Reads the end of a chain and holds it against what Kafka has.
+/// Reads the end of a chain and holds it against what Kafka has, which `ask` tells.
 ///
 /// # Errors
 /// Asks for a person when going on would lose records or mix two topics in one chain.
@@ -47,11 +47,14 @@ pub fn resume(
     files: &dyn Files,
     raw: &Raw,
     chain: ChainPath,
-    held: Held,
+    ask: &dyn Fn() -> anyhow::Result<Held>,
     accept_gap: bool,
-) -> anyhow::Result<Resume> {
+) -> anyhow::Result<(Resume, Held)> {
     let partition = chain.partition;
-    let Some(tail) = tail(files, raw, &chain)? else {
+    // The chain first: one that another writer makes longer meanwhile must not look longer than Kafka.
+    let tail = tail(files, raw, &chain)?;
+    let held = ask()?;
+    let Some(tail) = tail else {
         files.make_directory(&chain.directory)?;
         if held.first > 0 {
             warn!(
@@ -59,11 +62,16 @@ pub fn resume(
                 held.first
             );
         }
-        return Ok(Resume {
-            chain,
-            next: held.first,
-            handshake: None,
-        });
+        let next = held.first;
+        let handshake = None;
+        return Ok((
+            Resume {
+                chain,
+                next,
+                handshake,
+            },
+            held,
+        ));
     };
     let next = tail.newest.next;
     if held.next < next {
@@ -74,29 +82,48 @@ pub fn resume(
         )));
     }
     if held.first > next {
-        return after_gap(files, raw, chain, next, held.first, accept_gap);
+        return match append_gap(files, raw, &chain, next, held.first, accept_gap)? {
+            Appended::Won => {
+                let next = held.first;
+                let handshake = None;
+                Ok((
+                    Resume {
+                        chain,
+                        next,
+                        handshake,
+                    },
+                    held,
+                ))
+            }
+            // another writer was faster: what it wrote there says where to go on
+            Appended::Lost => resume(files, raw, chain, ask, accept_gap),
+        };
     }
     let handshake = tail.newest_with_records.and_then(|footer| {
         let known = footer.last_offset.zip(footer.last_hash);
         known.map(|(offset, hash)| Handshake { offset, hash })
     });
-    Ok(Resume {
-        chain,
-        next,
-        // retention may have taken the record itself; nothing is missing then
-        handshake: handshake.filter(|known| known.offset >= held.first),
-    })
+    // retention may have taken the record itself; nothing is missing then
+    let handshake = handshake.filter(|known| known.offset >= held.first);
+    Ok((
+        Resume {
+            chain,
+            next,
+            handshake,
+        },
+        held,
+    ))
 }
 
-/// Retention was faster than the archive.
-fn after_gap(
+/// Retention was faster than the archive: notes it in the chain.
+fn append_gap(
     files: &dyn Files,
     raw: &Raw,
-    chain: ChainPath,
+    chain: &ChainPath,
     next: i64,
     first: i64,
     accept_gap: bool,
-) -> anyhow::Result<Resume> {
+) -> anyhow::Result<Appended> {
     let partition = chain.partition;
     if !accept_gap {
         return Err(frame::person_needed(format!(
@@ -112,14 +139,9 @@ fn after_gap(
         first - 1
     );
     let gap = format!("Kafka no longer held the records {next} to {}", first - 1);
-    let data = Encoder::new()?.finish(&chain, next, first, Some(gap))?;
+    let data = Encoder::new()?.finish(chain, next, first, Some(gap))?;
     failpoint("archive.gap_file");
-    append(files, raw, &chain, next, data)?;
-    Ok(Resume {
-        chain,
-        next: first,
-        handshake: None,
-    })
+    append(files, raw, chain, next, data)
 }
 
 /// Compares the record at the end of the chain with what Kafka now holds in its place.
@@ -161,8 +183,19 @@ mod tests {
     /// A chain that holds the records `0..next`.
     fn archived(next: i64) -> Memory {
         let files = Memory::default();
+        append_records(&files, 0, next);
+        files
+    }
+
+    fn resume_with(files: &Memory, first: i64, next: i64, gap: bool) -> anyhow::Result<Resume> {
+        let ask = || Ok(Held { first, next });
+        Ok(resume(files, &raw(), chain_path(), &ask, gap)?.0)
+    }
+
+    /// Another writer's file of the records `start..next`.
+    fn append_records(files: &Memory, start: i64, next: i64) {
         let mut encoder = Encoder::new().expect("an encoder");
-        for offset in 0..next {
+        for offset in start..next {
             let record = Record {
                 offset,
                 timestamp_millis: 1,
@@ -172,14 +205,43 @@ mod tests {
             encoder.push(&record).expect("room");
         }
         let data = encoder
-            .finish(&chain_path(), 0, next, None)
+            .finish(&chain_path(), start, next, None)
             .expect("a file");
-        append(&files, &raw(), &chain_path(), 0, data).expect("an answer");
-        files
+        let won = append(files, &raw(), &chain_path(), start, data).expect("an answer");
+        assert_eq!(won, Appended::Won);
     }
 
-    fn resume_with(files: &Memory, first: i64, next: i64, gap: bool) -> anyhow::Result<Resume> {
-        resume(files, &raw(), chain_path(), Held { first, next }, gap)
+    #[test]
+    fn a_gap_whose_place_another_writer_takes_begins_behind_it() {
+        let files = archived(10);
+        let asked = std::cell::Cell::new(false);
+        let ask = || {
+            if !asked.replace(true) {
+                append_records(&files, 10, 12);
+            }
+            Ok(Held {
+                first: 15,
+                next: 20,
+            })
+        };
+        let (resumed, _) = resume(&files, &raw(), chain_path(), &ask, true).expect("a start");
+        assert_eq!(resumed.next, 15);
+        let newest = tail(&files, &raw(), &chain_path())
+            .expect("a chain")
+            .expect("a file")
+            .newest;
+        assert_eq!((newest.start, newest.next), (12, 15));
+    }
+
+    #[test]
+    fn a_chain_that_another_writer_makes_longer_is_not_taken_for_another_topic() {
+        let files = archived(10);
+        let ask = || {
+            append_records(&files, 10, 12);
+            Ok(Held { first: 0, next: 12 })
+        };
+        let (resumed, _) = resume(&files, &raw(), chain_path(), &ask, false).expect("a start");
+        assert_eq!(resumed.next, 10);
     }
 
     #[test]

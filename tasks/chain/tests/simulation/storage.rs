@@ -96,8 +96,8 @@ impl Storage {
 
     /// Deletes every temporary file.
     pub fn sweep(&self) -> anyhow::Result<()> {
-        let temporary = self.used.iter();
-        temporary.map(|path| self.files.delete(path)).collect()
+        let mut temporary = self.used.iter();
+        temporary.try_for_each(|path| self.files.delete(path))
     }
 
     fn rename(&self, source: &str, target: &str) -> anyhow::Result<bool> {
