@@ -166,6 +166,5 @@ COPY --from=tests /out/bin /usr/local/bin
 COPY --from=tests /out/tests /tests
 COPY --from=tests /out/failpoints /usr/local/lib/failpoints
 COPY integration/run_tests.sh /usr/local/bin/run_tests
-COPY integration/run_chaos.sh /usr/local/bin/run_chaos
 WORKDIR /src/integration
 ENTRYPOINT ["/usr/bin/tini", "--", "run_tests"]

@@ -12,4 +12,5 @@ run test-image build "ecomm-pipeline/test:$PIPELINE_TAG" --file dockerfile --tar
 
 step 'injecting faults'
 docker run --rm --network "$COMPOSE_PROJECT_NAME" --env-file .env --env "SEED=${SEED:-}" --env "MINUTES=${MINUTES:-}" \
+  --volume "$root/integration/run_chaos.sh:/usr/local/bin/run_chaos:ro" \
   --volume /var/run/docker.sock:/var/run/docker.sock --entrypoint /usr/bin/tini "ecomm-pipeline/test:$PIPELINE_TAG" -- run_chaos
