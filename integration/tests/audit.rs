@@ -286,7 +286,7 @@ fn damage_in_postgresql_and_the_star_is_named() -> anyhow::Result<()> {
     ))?;
     let words = [
         format!("star partition {} ", row.0),
-        format!("lacks 1 events that load"),
+        "lacks 1 events that load".to_owned(),
         format!(": offset {}", row.1),
     ];
     assert_named(&stage, 1, &words)?;
