@@ -48,7 +48,9 @@ impl Window {
             self.start = start;
         }
         let hash = xxh3_64(event_id.as_bytes());
-        self.before.contains(&hash) || !self.current.insert(hash)
+        // noted either way: the next block looks for it here
+        let is_new = self.current.insert(hash);
+        !is_new || self.before.contains(&hash)
     }
 }
 
