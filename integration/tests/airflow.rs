@@ -61,7 +61,7 @@ fn a_run_by_hand_is_green_and_leaves_no_container() -> anyhow::Result<()> {
     ensure!(airflow.finish(&path)? == "success", "{path} failed");
     let tasks = airflow.get(&format!("{path}/taskInstances"))?;
     let tasks = tasks["task_instances"].as_array().context("no tasks")?;
-    ensure!(tasks.len() == 4, "{tasks:?}");
+    ensure!(tasks.len() == 5, "{tasks:?}");
     for task in tasks {
         let id = task["task_id"].as_str().unwrap_or_default();
         ensure!(task["state"] == "success", "{task}");

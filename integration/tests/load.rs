@@ -155,7 +155,7 @@ fn hostile_records_become_rejects_or_rows_and_stop_nothing() -> anyhow::Result<(
             ),
             "duplicate_key",
         ),
-        (with("\"Q\"", "1e400"), "not_json"),
+        (with("\"Q\"", "1e400"), "out_of_range"),
         (with("Q", "'; drop table raw.log_event; --"), "row"),
         (
             with(
