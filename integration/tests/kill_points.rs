@@ -376,8 +376,11 @@ fn stream(stage: &Stage) -> Task {
     stage
         .task("stream")
         .args(["--batch-rows", "4", "--concurrency", "2"])
-        .args(["-X", "session.timeout.ms=6000"])
+        .args(["-X", SHORT_SESSION])
 }
+
+/// The shortest that Kafka allows: so long a dead instance keeps its partitions.
+const SHORT_SESSION: &str = "session.timeout.ms=6000";
 
 /// What `stream` does once a second, and therefore seldom.
 const EACH_SECOND: [&str; 3] = [
@@ -411,10 +414,11 @@ fn stream_killed_at_every_point_writes_each_event_once() -> anyhow::Result<()> {
                     kills.kill(stream(&stage), actions, || not_streamed(&stage))?;
                     continue;
                 }
-                // as long as records arrive it happens again: no count, but until it has happened
-                let endless = events[2..].iter().copied().chain(["--rate", "300"]);
+                // as long as records arrive it happens again: no count, but until it has happened;
+                // and fast, because what queues up holds the commit back
+                let endless = events[2..].iter().copied().chain(["--rate", "200"]);
                 let producer = stage.task("produce").args(endless).start()?;
-                let follower = stream(&stage).args(["--follow"]);
+                let follower = stage.task("stream").args(["--follow", "-X", SHORT_SESSION]);
                 kills.kill(follower, actions, || not_streamed(&stage))?;
                 producer.signal("TERM")?;
                 let produced = producer.finish()?;

@@ -115,6 +115,7 @@ impl Assignment {
         consumer
             .commit(&list, mode)
             .context("the group's offsets could not be committed")?;
+        failpoint("stream.after_commit");
         if matches!(mode, CommitMode::Sync) {
             self.confirm(&list);
         }
@@ -123,7 +124,6 @@ impl Assignment {
 
     /// Kafka has these offsets now.
     fn confirm(&self, offsets: &TopicPartitionList) {
-        failpoint("stream.after_commit");
         let mut positions = lock(&self.positions);
         for element in offsets.elements() {
             let known = positions.get_mut(&element.partition());
