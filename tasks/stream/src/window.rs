@@ -66,7 +66,9 @@ mod tests {
         assert!(!window.is_duplicate(BLOCK_OFFSETS - 1, "b"));
         assert!(window.is_duplicate(BLOCK_OFFSETS, "b"));
         assert!(window.is_duplicate(2 * BLOCK_OFFSETS - 1, "a"));
-        assert!(!window.is_duplicate(2 * BLOCK_OFFSETS, "a"));
+        // the repeat before it stood one block back
+        assert!(window.is_duplicate(2 * BLOCK_OFFSETS, "a"));
+        assert!(!window.is_duplicate(3 * BLOCK_OFFSETS, "b"));
     }
 
     #[test]
