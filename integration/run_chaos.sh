@@ -43,10 +43,7 @@ while read -r point; do
   log=$(mktemp)
   printf '\n==== %s, each run of the task killed there\n' "$point"
   begun=$(date +%s.%N)
-  # `archive --new-epoch` is not to be repeated: killed after its first file and tried again, it begins one more epoch
-  [[ $point != archive.* ]] || printf 'not under a kill of archive: a_topic_made_anew_is_noticed_and_starts_an_epoch\n'
-  PIPELINE_KILL=$point PIPELINE_KILL_LOG=$log tests "${again[@]}" -- --test-threads 1 \
-    --skip a_topic_made_anew_is_noticed_and_starts_an_epoch || continue
+  PIPELINE_KILL=$point PIPELINE_KILL_LOG=$log tests "${again[@]}" -- --test-threads 1 || continue
   times=$(wc -l < "$log")
   [[ $times -gt 0 ]] || { printf '%s was never passed by these tests\n' "$point" && continue; }
   each=$(awk -v begun="$begun" -v now="$(date +%s.%N)" -v times="$times" 'BEGIN { printf "%.1f", (now - begun) / times }')

@@ -175,7 +175,7 @@ fn a_topic_made_anew_is_noticed_and_starts_an_epoch() -> anyhow::Result<()> {
     stage.kafka.create_topic(&stage.topic, 1)?;
     send(&stage, 0, 3)?;
     let error = stage.task("archive").run()?.fails_with(2)?;
-    ensure!(error.contains("--new-epoch"), "{error}");
+    ensure!(error.contains("--new-epoch 1"), "{error}");
 
     // longer than the chain: only the record at its end tells
     send(&stage, 0, 30)?;
@@ -183,9 +183,16 @@ fn a_topic_made_anew_is_noticed_and_starts_an_epoch() -> anyhow::Result<()> {
     ensure!(error.contains("not the one that was archived"), "{error}");
     ensure!(stage.raw_files()?.len() == 1, "something was written");
 
-    let anew = stage.task("archive").args(["--new-epoch"]).succeed()?;
+    let too_far = stage.task("archive").args(["--new-epoch", "2"]).run()?;
+    let error = too_far.fails_with(2)?;
+    ensure!(error.contains("the one to begin is 1"), "{error}");
+    let begin = || stage.task("archive").args(["--new-epoch", "1"]).succeed();
+    let anew = begin()?;
     ensure!(anew["epoch"] == 1, "{anew}");
     ensure!(!undisturbed(&anew) || anew["records"] == 33, "{anew}");
+    // said again, as after a kill, it begins no other one
+    let again = begin()?;
+    ensure!(again["epoch"] == 1 && again["records"] == 0, "{again}");
     ensure!(stage.task("archive").succeed()?["epoch"] == 1);
     stage.task("archive").args(["--inspect"]).succeed()?;
     // both lives of the topic load, and neither hides the other
@@ -219,6 +226,22 @@ fn records_lost_to_retention_are_a_gap_that_an_operator_accepts() -> anyhow::Res
         gap == ["Kafka no longer held the records 10 to 14"],
         "{gap:?}"
     );
+    Ok(())
+}
+
+#[test]
+fn what_kafka_forgot_before_the_first_run_is_a_gap_at_zero() -> anyhow::Result<()> {
+    let stage = Stage::new("late_start", 1)?;
+    send(&stage, 0, 10)?;
+    stage.kafka.delete_records(&stage.topic, 0, 4)?;
+    stage.task("archive").succeed()?;
+    let inspected = stage.task("archive").args(["--inspect"]).succeed()?;
+    ensure!(
+        inspected["gap_records"] == 4 && inspected["records"] == 6,
+        "{inspected}"
+    );
+    stage.task("load").succeed()?;
+    ensure!(stage.number("select sum(record_count)::bigint from ops.load_file")? == 6);
     Ok(())
 }
 

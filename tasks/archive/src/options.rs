@@ -51,9 +51,10 @@ pub struct Options {
     #[arg(long, env = "ARCHIVE_ACCEPT_GAP")]
     pub accept_gap: bool,
 
-    /// Begin a new epoch: the topic was made anew, and its offsets start over
-    #[arg(long, env = "ARCHIVE_NEW_EPOCH", conflicts_with = "inspect")]
-    pub new_epoch: bool,
+    /// Begin this epoch, the one after the newest: the topic was made anew, and its offsets start
+    /// over. Goes on in it when it has begun already, so the same command may be repeated
+    #[arg(long, env = "ARCHIVE_NEW_EPOCH", value_name = "EPOCH", conflicts_with = "inspect")]
+    pub new_epoch: Option<u32>,
 }
 
 impl Options {

@@ -54,52 +54,38 @@ pub fn resume(
     // The chain first: one that another writer makes longer meanwhile must not look longer than Kafka.
     let tail = tail(files, raw, &chain)?;
     let held = ask()?;
-    let Some(tail) = tail else {
+    if tail.is_none() {
         files.make_directory(&chain.directory)?;
-        if held.first > 0 {
-            warn!(
-                "partition {partition}: a new chain starts at {}, the oldest record that Kafka holds",
-                held.first
-            );
-        }
-        let next = held.first;
-        let handshake = None;
-        return Ok((
-            Resume {
-                chain,
-                next,
-                handshake,
-            },
-            held,
-        ));
-    };
-    let next = tail.newest.next;
+    }
+    // Every chain begins at 0, whatever Kafka holds: two first runs then agree on the first name.
+    let next = tail.as_ref().map_or(0, |tail| tail.newest.next);
     if held.next < next {
         return Err(frame::person_needed(format!(
             "partition {partition} of {} ends at {} in Kafka and at {next} in the chain: the topic \
-             was made anew, or lost records. If it was made anew, run archive --new-epoch once",
-            chain.topic, held.next
+             was made anew, or lost records. If it was made anew, run archive --new-epoch {}",
+            chain.topic,
+            held.next,
+            chain.epoch + 1
         )));
     }
     if held.first > next {
-        return match append_gap(files, raw, &chain, next, held.first, accept_gap)? {
-            Appended::Won => {
-                let next = held.first;
-                let handshake = None;
-                Ok((
-                    Resume {
-                        chain,
-                        next,
-                        handshake,
-                    },
-                    held,
-                ))
-            }
+        // what was gone before there was a chain was never ours to keep: nobody is asked
+        let accepted = accept_gap || tail.is_none();
+        return match append_gap(files, raw, &chain, next, held.first, accepted)? {
+            Appended::Won => Ok((
+                Resume {
+                    chain,
+                    next: held.first,
+                    handshake: None,
+                },
+                held,
+            )),
             // another writer was faster: what it wrote there says where to go on
             Appended::Lost => resume(files, raw, chain, ask, accept_gap),
         };
     }
-    let handshake = tail.newest_with_records.and_then(|footer| {
+    let newest_with_records = tail.and_then(|tail| tail.newest_with_records);
+    let handshake = newest_with_records.and_then(|footer| {
         let known = footer.last_offset.zip(footer.last_hash);
         known.map(|(offset, hash)| Handshake { offset, hash })
     });
@@ -161,8 +147,11 @@ pub fn shake_hands(
     }
     Err(frame::person_needed(format!(
         "partition {} of {}: the record at {} is not the one that was archived, so the topic was \
-         made anew. Run archive --new-epoch once to archive it beside the old one",
-        chain.partition, chain.topic, known.offset
+         made anew. Run archive --new-epoch {} to archive it beside the old one",
+        chain.partition,
+        chain.topic,
+        known.offset,
+        chain.epoch + 1
     )))
 }
 
@@ -245,9 +234,30 @@ mod tests {
     }
 
     #[test]
-    fn an_empty_chain_starts_at_the_oldest_record() {
-        let resume = resume_with(&Memory::default(), 7, 9, false).expect("a start");
-        assert_eq!((resume.next, resume.consume_from()), (7, 7));
+    fn what_kafka_forgot_before_there_was_a_chain_is_its_first_gap() {
+        let files = Memory::default();
+        let resumed = resume_with(&files, 7, 9, false).expect("a start");
+        assert_eq!((resumed.next, resumed.consume_from()), (7, 7));
+        let newest = tail(&files, &raw(), &chain_path())
+            .expect("a chain")
+            .expect("a file")
+            .newest;
+        assert_eq!((newest.start, newest.next, newest.records), (0, 7, 0));
+    }
+
+    #[test]
+    fn two_first_runs_between_which_kafka_forgets_begin_one_chain() {
+        let files = Memory::default();
+        let ask = || {
+            // the other one saw two records more
+            if files.paths().is_empty() {
+                resume_with(&files, 5, 9, false)?;
+                append_records(&files, 5, 9);
+            }
+            Ok(Held { first: 7, next: 9 })
+        };
+        let (resumed, _) = resume(&files, &raw(), chain_path(), &ask, false).expect("a start");
+        assert_eq!(resumed.next, 9);
     }
 
     #[test]

@@ -42,10 +42,15 @@ pub fn run(options: &Options, hdfs: Hdfs, stop: &Stop) -> anyhow::Result<Outcome
     let hdfs = Arc::new(hdfs);
     let raw = Raw::new(&options.hdfs.raw_root);
     let topic = &options.kafka.kafka_topic;
-    let mut epoch = newest_epoch(&*hdfs, &raw, topic)?;
-    if options.new_epoch {
-        epoch += 1;
+    let newest = newest_epoch(&*hdfs, &raw, topic)?;
+    let epoch = options.new_epoch.unwrap_or(newest);
+    if epoch == newest + 1 {
         info!("epoch {epoch} of {topic} begins");
+    } else if epoch != newest {
+        return Err(frame::person_needed(format!(
+            "--new-epoch {epoch}: the newest epoch of {topic} is {newest}, so the one to begin is {}",
+            newest + 1
+        )));
     }
     sweep(&*hdfs, &raw)?;
     let assignment = Assignment::new(options, Arc::clone(&hdfs), raw.clone(), epoch);

@@ -36,7 +36,7 @@ pub fn append(
 ) -> anyhow::Result<Appended> {
     let temporary = raw.temporary(&Uuid::new_v4());
     let target = chain.file(start);
-    files.write_new(&temporary, data)?;
+    files.write_new(&temporary, data.clone())?;
     failpoint("archive.before_rename");
     let mut last_reply = None;
     for _ in 0..RENAME_TRIES {
@@ -48,8 +48,12 @@ pub fn append(
             RenameReply::Unclear(reply) => last_reply = Some(reply),
         }
         match (files.exists(&target)?, files.exists(&temporary)?) {
-            // the rename was done and its reply lost: only this writer knows the temporary name
-            (true, false) => return Ok(Appended::Won),
+            // The rename was done and its reply lost; or the temporary file was swept from under a
+            // writer that was halted for a day, and another has taken the position. What is there tells.
+            (true, false) => {
+                let is_mine = files.read_from(&target, 0)? == data;
+                return Ok(if is_mine { Appended::Won } else { Appended::Lost });
+            }
             (true, true) => {
                 // the position is taken; a file that cannot be deleted is swept after a day
                 if let Err(failure) = files.delete(&temporary) {

@@ -74,7 +74,7 @@ pub struct Options {
     #[arg(long, env = "STREAM_MEMORY_MIB", default_value_t = 64, value_parser = clap::value_parser!(u32).range(16..=65536))]
     pub memory_mib: u32,
 
-    /// Epoch of the topic, as in the raw chain: raise it with `archive --new-epoch`. It is part of
+    /// Epoch of the topic, as in the raw chain: raise it with `archive --new-epoch N`. It is part of
     /// the identity of events that bring no event_id
     #[arg(long, env = "STREAM_EPOCH", default_value_t = 0)]
     pub epoch: u32,

@@ -51,9 +51,9 @@ pub enum Begin {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Vanished {
-    /// It must have been renamed: won. What `append` does.
+    /// It must have been renamed: won.
     Trust,
-    /// Won if the file at the position is the one that was written.
+    /// Won if the file at the position is the one that was written. What `append` does.
     Compare,
 }
 
@@ -64,8 +64,8 @@ pub const SAFE: Protocol = Protocol {
     kafka_first: false,
     begin: Begin::Zero,
     ignore_lost_gap: false,
-    vanished: Vanished::Trust,
-    sweep: false,
+    vanished: Vanished::Compare,
+    sweep: true,
 };
 
 /// How much of it is explored.

@@ -243,12 +243,13 @@ impl Turn<'_> {
         let Doing::Appends { call, file } = writer.doing else {
             unreachable!("nothing is appended")
         };
-        let found = writer.target().and_then(|name| world.chain.get(&name));
         let replies = self.code.replies(call);
-        let vanished = replies.ends_with(&[Reply::Exists(true), Reply::Exists(false)]);
-        let mistaken = vanished && found != Some(&file);
-        let won =
-            appended == Appended::Won && !(mistaken && self.protocol.vanished == Vanished::Compare);
+        let vanished = matches!(
+            replies,
+            [.., Reply::Exists(true), Reply::Exists(false), Reply::Data(_)]
+        );
+        let trusted = vanished && self.protocol.vanished == Vanished::Trust;
+        let won = appended == Appended::Won || trusted;
         let next = file.next;
         let then = None;
         let writer = &mut world.writers[self.index];
