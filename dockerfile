@@ -154,7 +154,7 @@ ENTRYPOINT ["/usr/bin/tini", "--", "python", "/dbt/build_star.py"]
 # ---- every test executable, with what the tests of the whole stack call -------------------------------------------------
 FROM debian:bookworm-slim AS test
 RUN apt-get update \
- && apt-get install -y --no-install-recommends chromium docker.io postgresql-client tini && rm -rf /var/lib/apt/lists/*
+ && apt-get install -y --no-install-recommends chromium docker.io postgresql-client time tini && rm -rf /var/lib/apt/lists/*
 # the sources, because tests read their data and examples where they were compiled
 COPY tasks /src/tasks
 COPY integration /src/integration

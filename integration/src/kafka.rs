@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use anyhow::{Context, anyhow};
 use futures::executor::block_on;
-use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
+use rdkafka::admin::{
+    AdminClient, AdminOptions, AlterConfig, NewTopic, ResourceSpecifier, TopicReplication,
+};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::config::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
@@ -25,6 +27,17 @@ pub struct KafkaRecord {
     pub timestamp_millis: i64,
     /// Its payload; `None` is a tombstone.
     pub value: Option<Vec<u8>>,
+}
+
+/// A record to send, with the time that its sender gives it.
+#[derive(Debug, Clone, Copy)]
+pub struct Sent<'a> {
+    /// Its time.
+    pub timestamp_millis: i64,
+    /// Its key.
+    pub key: &'a [u8],
+    /// Its payload; `None` is a tombstone.
+    pub payload: Option<&'a [u8]>,
 }
 
 /// The brokers of the stack.
@@ -89,22 +102,59 @@ impl Kafka {
         Ok(())
     }
 
-    /// Sends one record to a partition; `None` is a tombstone.
+    /// Lets a topic keep records of any age, with the times that their senders give them.
+    pub fn keep_for_ever(&self, topic: &str) -> anyhow::Result<()> {
+        let config = AlterConfig::new(ResourceSpecifier::Topic(topic))
+            .set("message.timestamp.type", "CreateTime")
+            .set("retention.ms", "-1");
+        for result in block_on(self.admin.alter_configs([&config], &Kafka::options()))? {
+            result.map_err(|(name, code)| anyhow!("cannot change {name:?}: {code}"))?;
+        }
+        Ok(())
+    }
+
+    /// Sends payloads to a partition, one record each; `None` is a tombstone.
     pub fn send(
         &self,
         topic: &str,
         partition: i32,
         payloads: &[Option<&[u8]>],
     ) -> anyhow::Result<()> {
+        let records = payloads
+            .iter()
+            .map(|payload| (None, &b"user_1"[..], *payload));
+        self.send_all(topic, partition, records)
+    }
+
+    /// Sends records to a partition.
+    pub fn send_records(
+        &self,
+        topic: &str,
+        partition: i32,
+        records: &[Sent<'_>],
+    ) -> anyhow::Result<()> {
+        let records = records
+            .iter()
+            .map(|sent| (Some(sent.timestamp_millis), sent.key, sent.payload));
+        self.send_all(topic, partition, records)
+    }
+
+    fn send_all<'a>(
+        &self,
+        topic: &str,
+        partition: i32,
+        records: impl Iterator<Item = (Option<i64>, &'a [u8], Option<&'a [u8]>)>,
+    ) -> anyhow::Result<()> {
         let producer: BaseProducer = ClientConfig::new()
             .set("bootstrap.servers", &self.bootstrap_servers)
             .set("enable.idempotence", "true")
             .create()?;
-        for payload in payloads {
+        for (timestamp_millis, key, payload) in records {
             let mut record = BaseRecord::<[u8], [u8]>::to(topic)
                 .partition(partition)
-                .key(b"user_1".as_slice());
-            record.payload = *payload;
+                .key(key);
+            record.payload = payload;
+            record.timestamp = timestamp_millis;
             producer
                 .send(record)
                 .map_err(|(failure, _)| failure)

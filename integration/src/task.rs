@@ -15,6 +15,20 @@ use crate::setting;
 /// The longest that anything in a test may take.
 const PATIENCE: Duration = Duration::from_secs(180);
 
+/// How the line of GNU time begins.
+const COST: &str = "TIME ";
+
+/// What a process took, its children included.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Cost {
+    /// Seconds from its start to its end.
+    pub seconds: f64,
+    /// Seconds of processor time.
+    pub cpu_seconds: f64,
+    /// The most memory that it, or one of its children, had in use, in MiB.
+    pub peak_mib: f64,
+}
+
 /// What a fault point ends a process with.
 const SIGABRT: i32 = 6;
 
@@ -103,9 +117,25 @@ impl Task {
         }
     }
 
+    /// The same, run by GNU time: [`Finished::cost`] tells what it took.
+    pub fn timed(self) -> Task {
+        let format = format!("{COST}{{\"wall\":%e,\"user\":%U,\"system\":%S,\"max_kib\":%M}}");
+        let prefix = ["--quiet", "--format", &format, &self.name];
+        let command = self.clone_with("/usr/bin/time", &prefix);
+        Task {
+            name: self.name,
+            command,
+        }
+    }
+
     fn clone_command(&self, program: &str) -> Command {
+        self.clone_with(program, &[])
+    }
+
+    fn clone_with(&self, program: &str, prefix: &[&str]) -> Command {
         let mut command = Command::new(program);
         command
+            .args(prefix)
             .args(self.command.get_args())
             .env_clear()
             .stdin(Stdio::null())
@@ -239,13 +269,18 @@ impl Running {
     }
 
     /// Waits for its end, within bounds.
-    pub fn finish(mut self) -> anyhow::Result<Finished> {
+    pub fn finish(self) -> anyhow::Result<Finished> {
+        self.finish_within(PATIENCE)
+    }
+
+    /// Waits for its end, within bounds of one's own.
+    pub fn finish_within(mut self, bound: Duration) -> anyhow::Result<Finished> {
         let started = Instant::now();
         let status = loop {
             if let Some(status) = self.child.try_wait()? {
                 break status;
             }
-            if started.elapsed() > PATIENCE {
+            if started.elapsed() > bound {
                 bail!("{} does not end", self.name);
             }
             std::thread::sleep(Duration::from_millis(20));
@@ -322,6 +357,26 @@ impl Finished {
             .last()
             .with_context(|| format!("{self:?}"))?;
         serde_json::from_str(line).with_context(|| format!("no summary: {line}"))
+    }
+
+    /// What it took: of a task that was [`Task::timed`], or a container that says so itself.
+    pub fn cost(&self) -> anyhow::Result<Cost> {
+        let line = self
+            .stderr
+            .lines()
+            .rev()
+            .find_map(|line| line.strip_prefix(COST));
+        let cost: Value = serde_json::from_str(line.with_context(|| format!("{self:?}"))?)?;
+        let number = |name: &str| {
+            cost[name]
+                .as_f64()
+                .with_context(|| format!("{name}: {cost}"))
+        };
+        Ok(Cost {
+            seconds: number("wall")?,
+            cpu_seconds: number("user")? + number("system")?,
+            peak_mib: number("max_kib")? / 1024.0,
+        })
     }
 
     /// Asserts that it ended at a fault point, and nowhere else.

@@ -234,7 +234,8 @@ fn what_kafka_forgot_before_the_first_run_is_a_gap_at_zero() -> anyhow::Result<(
     let stage = Stage::new("late_start", 1)?;
     send(&stage, 0, 10)?;
     stage.kafka.delete_records(&stage.topic, 0, 4)?;
-    stage.task("archive").succeed()?;
+    let first = stage.task("archive").run()?;
+    ensure!(first.code == Some(0), "{first:?}");
     let inspected = stage.task("archive").args(["--inspect"]).succeed()?;
     ensure!(
         inspected["gap_records"] == 4 && inspected["records"] == 6,

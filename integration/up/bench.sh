@@ -1,5 +1,5 @@
 #!/bin/bash
-# make bench [BENCH='stream delay']: measures on the running stack, whose own work stands still meanwhile; results go to docs/benchmarks.
+# make bench [BENCH='produce archive …']: measures on the running stack, whose own work stands still meanwhile; results go to docs/benchmarks.
 set -euo pipefail
 here=$(dirname "$0")
 source "$here/steps.sh"
@@ -8,16 +8,37 @@ source "$here/steps.sh"
 source "$here/settings.sh"
 "$here/images.sh"
 run test-image build "ecomm-pipeline/test:$PIPELINE_TAG" --file dockerfile --target test .
+
+# the peer: jars from Maven Central, the rest from its Dockerfile
+spark=integration/bench/spark jars=$downloads/bench-spark
+if [[ ! -e $jars/.complete ]]; then
+  packages=()
+  command -v javac > /dev/null || packages+=(openjdk-17-jdk-headless)
+  command -v mvn > /dev/null || packages+=(maven)
+  [[ ${#packages[@]} == 0 ]] || install_packages "${packages[@]}"
+  run spark-jars mvn --batch-mode --quiet -f "$spark/pom.xml" dependency:copy-dependencies -DincludeScope=runtime -DoutputDirectory="$jars/jars"
+  touch "$jars/.complete"
+fi
+spark_image() { tar --create --directory "$spark" . --directory "$jars" jars | build "ecomm-pipeline/bench-spark:$PIPELINE_TAG" -; }
+run spark-image spark_image
 "$here/stack.sh"
 
-idle=(produce stream airflow-scheduler)
+idle=(produce stream airflow-scheduler airflow-dag-processor airflow-api-server)
 mapfile -t stopped < <(for service in "${idle[@]}"; do [[ -z $(container "$service") ]] || echo "$service"; done)
-resume() { [[ ${#stopped[@]} -eq 0 ]] || compose start "${stopped[@]}" > /dev/null 2>&1 || step "not started again: ${stopped[*]}"; }
-trap resume EXIT
+share=ecomm-bench-$$
+end() {
+  [[ ${#stopped[@]} -eq 0 ]] || compose start "${stopped[@]}" > /dev/null 2>&1 || step "not started again: ${stopped[*]}"
+  docker volume rm "$share" > /dev/null
+}
+docker volume create "$share" > /dev/null
+trap end EXIT
 [[ ${#stopped[@]} -eq 0 ]] || compose stop "${stopped[@]}" > /dev/null 2>&1
 
-for benchmark in ${BENCH:-stream delay}; do
+mkdir -p docs/benchmarks
+mapfile -t settings < <(env | sed -n 's/^\(BENCH_[A-Z_]*\)=.*/--env=\1/p')
+for benchmark in ${BENCH:-produce archive stream load delay start history}; do
   step "measuring: $benchmark"
-  docker run --rm --network "$COMPOSE_PROJECT_NAME" --env-file .env --entrypoint bench \
-    --volume "$root/docs/benchmarks:/results" "ecomm-pipeline/test:$PIPELINE_TAG" "$benchmark"
+  docker run --rm --network "$COMPOSE_PROJECT_NAME" --env-file .env --env "BENCH_VOLUME=$share" "${settings[@]}" --entrypoint bench \
+    --volume "$share:/share" --volume "$root/docs/benchmarks:/results" --volume /var/run/docker.sock:/var/run/docker.sock \
+    "ecomm-pipeline/test:$PIPELINE_TAG" "$benchmark"
 done

@@ -26,8 +26,9 @@ use tokio::runtime::Runtime;
 const BATCH_ROWS: usize = 100;
 const CONCURRENCY: usize = 32;
 
-/// Rows as they go over the wire, those of one Cassandra partition together.
+/// Rows of a table as they go over the wire, those of one Cassandra partition together.
 pub struct Rows {
+    table: String,
     columns: Vec<String>,
     batches: Vec<Vec<Row>>,
 }
@@ -74,12 +75,12 @@ async fn connect(keyspace: &str) -> anyhow::Result<Session> {
 }
 
 impl Rows {
-    /// Every row of a table whose partition key has three columns, in batches.
-    pub fn read(keyspace: &str, table: &str) -> anyhow::Result<Rows> {
-        runtime()?.block_on(Rows::fetch(keyspace, table))
+    /// Every row of a table, in batches; so many columns are its partition key.
+    pub fn read(keyspace: &str, table: &str, key_columns: usize) -> anyhow::Result<Rows> {
+        runtime()?.block_on(Rows::fetch(keyspace, table, key_columns))
     }
 
-    async fn fetch(keyspace: &str, table: &str) -> anyhow::Result<Rows> {
+    async fn fetch(keyspace: &str, table: &str, key_columns: usize) -> anyhow::Result<Rows> {
         let session = connect(keyspace).await?;
         let query = Statement::new(format!("SELECT * FROM {table}")).with_page_size(5_000);
         let query = session.prepare(query).await?;
@@ -95,7 +96,10 @@ impl Rows {
                 for column in row? {
                     cells.push(column?.slice.map(|slice| slice.as_slice().into()));
                 }
-                let key = cells[..3].iter().flatten().flat_map(|cell| cell.to_vec());
+                let key = cells[..key_columns]
+                    .iter()
+                    .flatten()
+                    .flat_map(|cell| cell.to_vec());
                 partitions
                     .entry(key.collect())
                     .or_default()
@@ -107,6 +111,7 @@ impl Rows {
             }
         };
         Ok(Rows {
+            table: table.to_owned(),
             columns,
             batches: in_turns(partitions),
         })
@@ -131,11 +136,11 @@ fn in_turns(partitions: BTreeMap<Vec<u8>, Vec<Row>>) -> Vec<Vec<Row>> {
 }
 
 /// Writes them all; seconds from the first write to the last answer.
-pub fn write_all(keyspace: &str, table: &str, rows: &Rows) -> anyhow::Result<f64> {
+pub fn write_all(keyspace: &str, rows: &Rows) -> anyhow::Result<f64> {
     runtime()?.block_on(async {
         let session = Arc::new(connect(keyspace).await?);
         let marks = vec!["?"; rows.columns.len()].join(", ");
-        let columns = rows.columns.join(", ");
+        let (table, columns) = (&rows.table, rows.columns.join(", "));
         let mut insert = session
             .prepare(format!("INSERT INTO {table} ({columns}) VALUES ({marks})"))
             .await?;

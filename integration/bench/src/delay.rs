@@ -15,7 +15,8 @@ use scylla::client::session_builder::SessionBuilder;
 use scylla::statement::prepared::PreparedStatement;
 use scylla::value::{CqlDate, CqlTimestamp};
 
-use crate::report::{Figure, quantile};
+use crate::peer::spark;
+use crate::report::{Figure, Peer, quantile};
 
 const PARTITIONS: i32 = 4;
 
@@ -23,10 +24,69 @@ const PARTITIONS: i32 = 4;
 const PROBES_PER_SECOND: u32 = 20;
 
 /// A row that is not there by then is missing.
-const PATIENCE: Duration = Duration::from_secs(10);
+const PATIENCE: Duration = Duration::from_secs(60);
 
-/// Sends at `rate` for so many seconds, and measures.
+/// Sends at `rate` for so many seconds, and measures: `stream`, then Spark.
 pub fn measure(rate: u32, seconds: u32) -> anyhow::Result<Vec<Figure>> {
+    let (ours, how) = of_stream(rate, seconds)?;
+    let spark = of_spark(rate, seconds)?;
+    let figure = |name: &str, what: &str, share: f64, aim: &str| Figure {
+        name: format!("delay-{name}"),
+        what: format!("produce to queryable in Cassandra, {what}"),
+        unit: "ms".to_owned(),
+        how: how.clone(),
+        ours: vec![quantile(&ours, share)],
+        peer: Some(Peer {
+            name: "Spark, default trigger".to_owned(),
+            values: vec![quantile(&spark, share)],
+        }),
+        aim: aim.to_owned(),
+    };
+    Ok(vec![
+        figure("1-p50", "half of the records within", 0.5, "0.1 of Spark"),
+        figure(
+            "2-p99",
+            "99 of 100 within",
+            0.99,
+            "below 250 ms; 0.1 of Spark",
+        ),
+        figure("3-p999", "999 of 1,000 within", 0.999, ""),
+    ])
+}
+
+/// Milliseconds of each probe while Spark follows, once its first batches are through.
+fn of_spark(rate: u32, seconds: u32) -> anyhow::Result<Vec<f64>> {
+    let stage = Stage::new("delay_spark", PARTITIONS)?;
+    let cassandra = stage.cassandra()?;
+    let follow = (seconds + 60).to_string();
+    let spark = spark(&[
+        "to_cassandra",
+        "--topic",
+        &stage.topic,
+        "--keyspace",
+        &cassandra.keyspace,
+        "--out",
+        &stage.raw_root,
+        "--seconds",
+        &follow,
+    ])
+    .start()?;
+    let load = load(&stage, rate, seconds + 25)?;
+    // it reads from the newest record on: rows show that it follows
+    integration::wait_until("Spark writes", || {
+        let rows = cassandra.rows("SELECT kafka_offset FROM logs.ecomm_log LIMIT 1")?;
+        Ok(!rows.is_empty())
+    })?;
+    let millis = probe_all(&stage, &cassandra, seconds)?;
+    load.finish()?;
+    let ended = spark.finish_within(Duration::from_secs(300))?;
+    ensure!(ended.code == Some(0), "{ended:?}");
+    stage.delete_directory(&format!("{}_checkpoint", stage.raw_root))?;
+    Ok(millis)
+}
+
+/// Milliseconds of each probe while `stream` follows, and how they were obtained.
+fn of_stream(rate: u32, seconds: u32) -> anyhow::Result<(Vec<f64>, String)> {
     let stage = Stage::new("delay", PARTITIONS)?;
     let cassandra = stage.cassandra()?;
     let page = Page::new()?;
@@ -52,33 +112,11 @@ pub fn measure(rate: u32, seconds: u32) -> anyhow::Result<Vec<Figure>> {
         "`produce` sends {rate} events/s while {} records of the benchmark's own are sent beside \
          them, {PROBES_PER_SECOND} a second. Each is looked for by its primary key until it is \
          found; the time runs from before the client's send to the answer that has the row, so \
-         Kafka, `stream` with its default settings, and the query itself are in it",
+         Kafka, `stream` with its default settings, and the query itself are in it. Then the same with Spark 3.5.7 Structured \
+         Streaming (default trigger: the next batch begins when the last one ends) in the place of `stream`",
         millis.len()
     );
-    let figure = |name: &str, what: &str, value: f64, aim: &str| Figure {
-        name: format!("delay-{name}"),
-        what: format!("produce to queryable in Cassandra, {what}"),
-        unit: "ms".to_owned(),
-        how: how.clone(),
-        ours: vec![value],
-        peer: None,
-        aim: aim.to_owned(),
-    };
-    Ok(vec![
-        figure(
-            "p50",
-            "half of the records within",
-            quantile(&millis, 0.5),
-            "",
-        ),
-        figure(
-            "p99",
-            "99 of 100 within",
-            quantile(&millis, 0.99),
-            "below 250",
-        ),
-        figure("p999", "999 of 1,000 within", quantile(&millis, 0.999), ""),
-    ])
+    Ok((millis, how))
 }
 
 /// The events around: they begin before the measurement and end after it.

@@ -4,8 +4,14 @@
 //! It promises a figure and how it came about, never a verdict: nothing here fails because
 //! something was slow.
 
+mod archive;
 mod bare_loop;
+mod cold;
 mod delay;
+mod history;
+mod load;
+mod peer;
+mod produce;
 mod report;
 mod stream;
 
@@ -30,11 +36,41 @@ struct Options {
 
 #[derive(Subcommand, Debug)]
 enum Benchmark {
-    /// Rows per second into Cassandra: `stream` beside a bare loop around the driver
+    /// Events per second into Kafka: `produce` beside ProducerPerformance
+    Produce {
+        /// Events of a round
+        #[arg(long, env = "BENCH_PRODUCE_EVENTS", default_value_t = 2_000_000)]
+        events: u64,
+    },
+    /// Kafka to HDFS: `archive` beside Spark and beside consumers alone
+    Archive {
+        /// Events in the topic
+        #[arg(long, env = "BENCH_ARCHIVE_EVENTS", default_value_t = 5_000_000)]
+        events: u64,
+
+        /// Events in the topic that Spark drains
+        #[arg(long, env = "BENCH_SPARK_EVENTS", default_value_t = 1_000_000)]
+        spark_events: u64,
+    },
+    /// Rows per second into Cassandra: `stream` beside a bare loop around the driver, and Spark
     Stream {
         /// Events in the topic
         #[arg(long, env = "BENCH_STREAM_EVENTS", default_value_t = 500_000)]
         events: u64,
+
+        /// Events in the topic that Spark drains
+        #[arg(long, env = "BENCH_STREAM_SPARK_EVENTS", default_value_t = 100_000)]
+        spark_events: u64,
+    },
+    /// HDFS to PostgreSQL: `load` beside psql \\copy and Spark's JDBC
+    Load {
+        /// Events in the raw files
+        #[arg(long, env = "BENCH_LOAD_EVENTS", default_value_t = 5_000_000)]
+        events: u64,
+
+        /// Events in the raw files that Spark reads
+        #[arg(long, env = "BENCH_LOAD_SPARK_EVENTS", default_value_t = 500_000)]
+        spark_events: u64,
     },
     /// From a record's sending until a query finds its row
     Delay {
@@ -43,8 +79,25 @@ enum Benchmark {
         rate: u32,
 
         /// How long, in seconds
-        #[arg(long, env = "BENCH_DELAY_SECONDS", default_value_t = 60, value_parser = clap::value_parser!(u32).range(1..=150))]
+        #[arg(long, env = "BENCH_DELAY_SECONDS", default_value_t = 60, value_parser = clap::value_parser!(u32).range(1..=100))]
         seconds: u32,
+    },
+    /// From `docker run` to the end of a task that has nothing to do
+    Start,
+    /// What a DAG run costs with more and more history
+    History {
+        /// New events of the run
+        #[arg(long, env = "BENCH_HISTORY_EVENTS", default_value_t = 600_000)]
+        events: u64,
+
+        /// Old events, one history after another
+        #[arg(
+            long,
+            env = "BENCH_HISTORIES",
+            value_delimiter = ',',
+            default_value = "0,10000000"
+        )]
+        histories: Vec<u64>,
     },
     /// The table of all results so far
     Report,
@@ -52,14 +105,26 @@ enum Benchmark {
 
 fn main() -> anyhow::Result<()> {
     let options = Options::parse();
-    match options.benchmark {
-        Benchmark::Stream { events } => {
-            report::keep(&options.results, stream::measure(events, options.rounds)?)?;
-        }
-        Benchmark::Delay { rate, seconds } => {
-            report::keep(&options.results, delay::measure(rate, seconds)?)?;
-        }
-        Benchmark::Report => {}
-    }
+    let rounds = options.rounds;
+    let figures = match options.benchmark {
+        Benchmark::Produce { events } => produce::measure(events, rounds)?,
+        Benchmark::Archive {
+            events,
+            spark_events,
+        } => archive::measure(events, spark_events, rounds)?,
+        Benchmark::Stream {
+            events,
+            spark_events,
+        } => stream::measure(events, spark_events, rounds)?,
+        Benchmark::Load {
+            events,
+            spark_events,
+        } => load::measure(events, spark_events, rounds)?,
+        Benchmark::Delay { rate, seconds } => delay::measure(rate, seconds)?,
+        Benchmark::Start => cold::measure(rounds)?,
+        Benchmark::History { events, histories } => history::measure(events, &histories)?,
+        Benchmark::Report => Vec::new(),
+    };
+    report::keep(&options.results, figures)?;
     report::write_table(&options.results)
 }

@@ -53,7 +53,12 @@ pub struct Options {
 
     /// Begin this epoch, the one after the newest: the topic was made anew, and its offsets start
     /// over. Goes on in it when it has begun already, so the same command may be repeated
-    #[arg(long, env = "ARCHIVE_NEW_EPOCH", value_name = "EPOCH", conflicts_with = "inspect")]
+    #[arg(
+        long,
+        env = "ARCHIVE_NEW_EPOCH",
+        value_name = "EPOCH",
+        conflicts_with = "inspect"
+    )]
     pub new_epoch: Option<u32>,
 }
 

@@ -52,7 +52,11 @@ pub fn append(
             // writer that was halted for a day, and another has taken the position. What is there tells.
             (true, false) => {
                 let is_mine = files.read_from(&target, 0)? == data;
-                return Ok(if is_mine { Appended::Won } else { Appended::Lost });
+                return Ok(if is_mine {
+                    Appended::Won
+                } else {
+                    Appended::Lost
+                });
             }
             (true, true) => {
                 // the position is taken; a file that cannot be deleted is swept after a day

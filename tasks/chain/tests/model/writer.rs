@@ -246,7 +246,12 @@ impl Turn<'_> {
         let replies = self.code.replies(call);
         let vanished = matches!(
             replies,
-            [.., Reply::Exists(true), Reply::Exists(false), Reply::Data(_)]
+            [
+                ..,
+                Reply::Exists(true),
+                Reply::Exists(false),
+                Reply::Data(_)
+            ]
         );
         let trusted = vanished && self.protocol.vanished == Vanished::Trust;
         let won = appended == Appended::Won || trusted;

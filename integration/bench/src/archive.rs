@@ -1,0 +1,220 @@
+//! Kafka to HDFS: `archive` beside Spark, and beside consumers that throw away what they read.
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, ensure};
+use integration::{Cost, Stage, setting};
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::{ClientConfig, Offset, TopicPartitionList};
+
+use crate::peer::{kafka_tool, run_ours, run_spark};
+use crate::report::{Figure, Peer};
+
+const PARTITIONS: i32 = 4;
+
+/// Values of all rounds, of one of those compared.
+#[derive(Default)]
+struct Rounds {
+    rates: Vec<f64>,
+    micros: Vec<f64>,
+    mib: Vec<f64>,
+}
+
+impl Rounds {
+    fn add(&mut self, events: u64, seconds: f64, cost: Cost) {
+        self.rates.push(events as f64 / seconds);
+        self.micros.push(cost.cpu_seconds * 1e6 / events as f64);
+        self.mib.push(cost.peak_mib);
+    }
+}
+
+/// All of them, in turns.
+pub fn measure(events: u64, spark_events: u64, rounds: u32) -> anyhow::Result<Vec<Figure>> {
+    let big = filled("bench_archive", events)?;
+    let small = filled("bench_spark", spark_events)?;
+    let (mut ours, mut ours_small) = (Rounds::default(), Rounds::default());
+    let (mut json, mut parquet) = (Rounds::default(), Rounds::default());
+    let (mut bare, mut java) = (Vec::new(), Vec::new());
+    let mut file_bytes = 0;
+    for round in 0..rounds {
+        let mut take_ours = || -> anyhow::Result<()> {
+            let (seconds, cost, bytes) = archive(&big, events)?;
+            ours.add(events, seconds, cost);
+            file_bytes = bytes;
+            let (seconds, cost, _) = archive(&small, spark_events)?;
+            ours_small.add(spark_events, seconds, cost);
+            Ok(())
+        };
+        if round % 2 == 0 {
+            take_ours()?;
+        }
+        for (job, peer) in [("to_json", &mut json), ("to_parquet", &mut parquet)] {
+            let out = format!("{}_{job}", small.raw_root);
+            let took = run_spark(&[job, "--topic", &small.topic, "--out", &out])?;
+            peer.add(spark_events, took.seconds, took.cost);
+            small.delete_directory(&out)?;
+            small.delete_directory(&format!("{out}_checkpoint"))?;
+        }
+        bare.push(events as f64 / read_all(&big, events)?);
+        java.push(consumer_performance(&big, events)?);
+        if round % 2 == 1 {
+            take_ours()?;
+        }
+        println!(
+            "round {round}: archive {:.0} events/s, Spark Parquet {:.0}, JSON {:.0}, bare consumer {:.0}, ConsumerPerformance {:.0}",
+            last(&ours.rates),
+            last(&parquet.rates),
+            last(&json.rates),
+            last(&bare),
+            last(&java)
+        );
+    }
+    let spark_how = format!(
+        "`archive` drains {events} events in {PARTITIONS} Kafka partitions, one process from its start to its end, \
+         with its default settings. Spark 3.5.7 Structured Streaming, `availableNow`, local[2], 3 GB of heap, drains {spark_events} events \
+         of the same kind; its rate counts from the start of the query, without the start of Spark. CPU is that of the \
+         whole process with its start, of both; the servers' is in neither. Memory is that of the largest process"
+    );
+    let figure =
+        |name: &str, what: &str, unit: &str, ours: &[f64], peer: (&str, &[f64]), aim: &str| {
+            Figure {
+                name: format!("hdfs-{name}"),
+                what: what.to_owned(),
+                unit: unit.to_owned(),
+                how: spark_how.clone(),
+                ours: ours.to_vec(),
+                peer: Some(Peer {
+                    name: peer.0.to_owned(),
+                    values: peer.1.to_vec(),
+                }),
+                aim: aim.to_owned(),
+            }
+        };
+    let bare_how = format!(
+        "the same {events} events read and thrown away: by a loop around rdkafka's `BaseConsumer` with the settings of `archive`, and by \
+         Kafka's own ConsumerPerformance (its `fetch.nMsg.sec`, which leaves out its start). `archive` also compresses, writes to HDFS and commits"
+    );
+    let consumer = |name: &str, peer: &str, values: Vec<f64>, aim: &str| Figure {
+        name: format!("hdfs-{name}"),
+        what: "Kafka to HDFS beside a consumer alone".to_owned(),
+        unit: "events/s".to_owned(),
+        how: bare_how.clone(),
+        ours: ours.rates.clone(),
+        peer: Some(Peer {
+            name: peer.to_owned(),
+            values,
+        }),
+        aim: aim.to_owned(),
+    };
+    let what = "Kafka to HDFS";
+    Ok(vec![
+        figure("1-rate-parquet", what, "events/s", &ours.rates, ("Spark, Parquet", &parquet.rates), "10"),
+        figure("2-rate-json", what, "events/s", &ours.rates, ("Spark, JSON", &json.rates), "10"),
+        figure("3-cpu-parquet", "Kafka to HDFS, CPU", "µs/event", &ours.micros, ("Spark, Parquet", &parquet.micros), "0.1"),
+        figure("4-cpu-json", "Kafka to HDFS, CPU", "µs/event", &ours.micros, ("Spark, JSON", &json.micros), "0.1"),
+        figure("5-memory", "Kafka to HDFS, peak memory", "MiB", &ours.mib, ("Spark, Parquet", &parquet.mib), "0.1"),
+        consumer("6-bare-consumer", "bare rdkafka consumer", bare, "0.7"),
+        consumer("7-consumer-performance", "ConsumerPerformance", java, ""),
+        Figure {
+            name: "hdfs-8-growth".to_owned(),
+            what: format!("peak memory of `archive`, {events} events of backlog beside {spark_events}"),
+            unit: "MiB".to_owned(),
+            how: "the same process on both topics of this benchmark".to_owned(),
+            ours: ours.mib.clone(),
+            peer: Some(Peer { name: format!("{spark_events} events"), values: ours_small.mib.clone() }),
+            aim: "1".to_owned(),
+        },
+        Figure {
+            name: "hdfs-9-bytes".to_owned(),
+            what: "raw files on HDFS".to_owned(),
+            unit: "bytes/event".to_owned(),
+            how: "zstd Parquet with offset, time, key and payload as received; an event of this benchmark has some 470 bytes".to_owned(),
+            ours: vec![file_bytes as f64 / events as f64],
+            peer: None,
+            aim: String::new(),
+        },
+    ])
+}
+
+fn last(values: &[f64]) -> f64 {
+    values.last().copied().unwrap_or(f64::NAN)
+}
+
+/// A topic with so many events.
+pub fn filled(name: &str, events: u64) -> anyhow::Result<Stage> {
+    let stage = Stage::new(name, PARTITIONS)?;
+    let count = events.to_string();
+    let task = stage
+        .task("produce")
+        .args(["--count", &count, "--seed", "3"]);
+    let (sent, _) = run_ours(task)?;
+    ensure!(sent["acked"].as_u64() == Some(events), "{sent}");
+    Ok(stage)
+}
+
+/// Archives the topic into an empty directory: seconds, cost, and bytes of the files.
+fn archive(stage: &Stage, events: u64) -> anyhow::Result<(f64, Cost, u64)> {
+    stage.delete_directory(&stage.raw_root)?;
+    let (summary, cost) = run_ours(stage.task("archive"))?;
+    ensure!(summary["records"].as_u64() == Some(events), "{summary}");
+    let bytes = summary["file_bytes"].as_u64().context("file_bytes")?;
+    Ok((cost.seconds, cost, bytes))
+}
+
+/// Seconds in which a consumer reads the topic, and does nothing with it.
+fn read_all(stage: &Stage, events: u64) -> anyhow::Result<f64> {
+    let begun = Instant::now();
+    let consumer: BaseConsumer = ClientConfig::new()
+        .set("bootstrap.servers", &stage.kafka.bootstrap_servers)
+        .set("group.id", "nobody commits")
+        .set("enable.auto.commit", "false")
+        .set("check.crcs", "true")
+        .set("queued.max.messages.kbytes", "32768")
+        .create()?;
+    let mut list = TopicPartitionList::new();
+    for partition in 0..PARTITIONS {
+        list.add_partition_offset(&stage.topic, partition, Offset::Beginning)?;
+    }
+    consumer.assign(&list)?;
+    for _ in 0..events {
+        consumer
+            .poll(Duration::from_secs(30))
+            .context("Kafka sends no more")??;
+    }
+    Ok(begun.elapsed().as_secs_f64())
+}
+
+fn consumer_performance(stage: &Stage, events: u64) -> anyhow::Result<f64> {
+    let servers = setting("KAFKA_BOOTSTRAP_SERVERS", "kafka:9092");
+    let count = events.to_string();
+    let words = [
+        "--bootstrap-server",
+        &servers,
+        "--topic",
+        &stage.topic,
+        "--timeout",
+        "60000",
+        "--num-records",
+        &count,
+    ];
+    let finished = kafka_tool("ConsumerPerformance", &words, &[])?;
+    // two lines: names, and values
+    let mut lines = finished.stdout.lines().filter(|line| line.contains(','));
+    let names: Vec<&str> = lines
+        .next()
+        .context("no table")?
+        .split(',')
+        .map(str::trim)
+        .collect();
+    let values: Vec<&str> = lines
+        .next()
+        .context("no values")?
+        .split(',')
+        .map(str::trim)
+        .collect();
+    let place = names.iter().position(|name| *name == "fetch.nMsg.sec");
+    let value = place
+        .and_then(|place| values.get(place))
+        .context("no fetch.nMsg.sec")?;
+    Ok(value.parse()?)
+}
