@@ -1,35 +1,38 @@
 #!/bin/bash
-# Entry point of the test image: runs the test executables named, one after another, and sums up. When none is named: all
-# but the long ones and those that kill the servers which everybody uses: they are left to `make chaos`.
+# Entry point of the test image: runs the test executables named, one after another, and sums up. When none is named: all of
+# them, but of the long ones, and of those that kill servers which everybody uses, as many tests as fit into
+# TEST_MINUTES, drawn by SEED; `make chaos` runs all of these.
 # Options after `--` go to each of them: run_tests event.event -- --nocapture
 set -uo pipefail
 names=()
 while [[ $# -gt 0 && $1 != -- ]]; do names+=("$1") && shift; done
 [[ ${1:-} != -- ]] || shift
+drawn=()
 if [[ ${#names[@]} -eq 0 ]]; then
   # the quick ones of the tasks first: a fault there explains the others
-  late=() chaos=()
+  late=()
   for path in /tests/*; do
     name=${path##*/}
     case $name in
-      integration.kill_points | integration.heal | integration.disk_full | \
+      integration.heal | integration.disk_full | \
         integration.server_faults | integration.network_faults | integration.postgres_faults | integration.airflow_faults)
-        chaos+=("$name") && continue ;;
+        mapfile -t -O "${#drawn[@]}" drawn < <("$path" --list 2> /dev/null | sed -n "s/: test$//p" | sed "s/^/$name /") ;;
+      integration.*) late+=("$name") ;;
+      *) names+=("$name") ;;
     esac
-    if [[ $name == integration.* ]]; then late+=("$name"); else names+=("$name"); fi
   done
   names+=("${late[@]}")
-  echo "left to make chaos: ${chaos[*]}"
 fi
 
 passed=0 failed=0 ignored=0
 output=$(mktemp)
-for name in "${names[@]}"; do
+# execute NAME OPTIONS...: one test executable
+execute() {
+  local name=$1 crate=${1%%.*} begun=$SECONDS p f i status
+  shift
   printf '\n== %s\n' "$name"
-  crate=${name%%.*}
   directory=/src/tasks/$crate
   [[ -d $directory ]] || directory=/src/$crate   # cargo runs a crate's tests in its directory
-  begun=$SECONDS
   (cd "$directory" && "/tests/$name" "$@") 2>&1 | tee "$output"
   status=${PIPESTATUS[0]}
   read -r p f i < <(sed -nE 's/^test result: [a-zA-Z]+\. ([0-9]+) passed; ([0-9]+) failed; ([0-9]+) ignored.*/\1 \2 \3/p' "$output" |
@@ -38,6 +41,18 @@ for name in "${names[@]}"; do
   if [[ $status -ne 0 && $f -eq 0 ]]; then f=1; fi
   passed=$((passed + p)) failed=$((failed + f)) ignored=$((ignored + i))
   printf '== %s: %d s\n' "$name" $((SECONDS - begun))
-done
+}
+for name in "${names[@]}"; do execute "$name" "$@"; done
+
+if [[ ${#drawn[@]} -gt 0 ]]; then
+  seed=${SEED:-$(date +%s)} minutes=${TEST_MINUTES:-26} taken=0
+  printf '\nSEED=%s draws the tests of faults of servers, until %s minutes are over\n' "$seed" "$minutes"
+  while read -r name test; do
+    ((SECONDS < minutes * 60)) || break
+    execute "$name" --exact "$test" "$@"
+    taken=$((taken + 1))
+  done < <(printf '%s\n' "${drawn[@]}" | awk -v seed="$seed" 'BEGIN { srand(seed) } { print rand() "\t" $0 }' | sort -n | cut -f 2)
+  printf '\n%d of %d of these tests were run; make chaos runs all\n' "$taken" "${#drawn[@]}"
+fi
 printf '\n%d passed, %d failed, %d skipped\n' "$passed" "$failed" "$ignored"
 [[ $failed -eq 0 && $passed -gt 0 ]]

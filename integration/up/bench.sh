@@ -42,3 +42,5 @@ for benchmark in ${BENCH:-produce archive stream load delay start history}; do
     --volume "$share:/share" --volume "$root/docs/benchmarks:/results" --volume /var/run/docker.sock:/var/run/docker.sock \
     "ecomm-pipeline/test:$PIPELINE_TAG" "$benchmark"
 done
+docker run --rm --entrypoint python --env MPLCONFIGDIR=/tmp --volume "$root/docs/benchmarks:/results" --volume "$root/integration/bench/plot.py:/plot.py:ro" \
+  "ecomm-pipeline/bench-spark:$PIPELINE_TAG" /plot.py /results

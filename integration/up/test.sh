@@ -1,5 +1,5 @@
 #!/bin/bash
-# make test [TESTS='NAME... -- OPTIONS']: every test executable, inside the stack's network; what it needs is started first.
+# make test [TESTS='NAME... -- OPTIONS'] [SEED=N] [TEST_MINUTES=N]: every test executable, inside the stack's network; what it needs is started first.
 set -euo pipefail
 here=$(dirname "$0")
 source "$here/steps.sh"
@@ -14,5 +14,5 @@ run test-image build "ecomm-pipeline/test:$PIPELINE_TAG" --file dockerfile --tar
 step 'running the tests'
 # The socket, because some tests stop servers and run the task images; the network, because they talk to the servers.
 # shellcheck disable=SC2086   # a list of words
-docker run --rm --network "$COMPOSE_PROJECT_NAME" --env-file .env \
+docker run --rm --network "$COMPOSE_PROJECT_NAME" --env-file .env --env "SEED=${SEED:-}" --env "TEST_MINUTES=${TEST_MINUTES:-}" \
   --volume /var/run/docker.sock:/var/run/docker.sock "ecomm-pipeline/test:$PIPELINE_TAG" ${TESTS:-}

@@ -1,5 +1,6 @@
 //! Results: one JSON file each, and one table of all of them.
 
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::fs;
 use std::path::Path;
@@ -144,8 +145,12 @@ pub fn write_table(folder: &Path) -> anyhow::Result<()> {
         )?;
     }
     text.push_str("\nHow they were obtained:\n\n");
+    // figures of one measurement share their explanation
+    let mut said = BTreeSet::new();
     for figure in &figures {
-        writeln!(text, "- {}: {}", figure.what, figure.how)?;
+        if said.insert(&figure.how) {
+            writeln!(text, "- {}: {}", figure.what, figure.how)?;
+        }
     }
     fs::write(folder.join("README.md"), &text)?;
     print!("{text}");

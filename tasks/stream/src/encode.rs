@@ -3,6 +3,7 @@
 //! A row is serialized once, by the driver's own rules, while the record it came from is at hand;
 //! after that it is bytes among those of the other rows of its write.
 
+use cassandra::{date, timestamp};
 use event::{Details, Event, Micros, Reject, Text};
 use scylla::serialize::SerializationError;
 use scylla::serialize::row::{RowSerializationContext, SerializeRow};
@@ -11,15 +12,6 @@ use scylla::statement::prepared::PreparedStatement;
 use scylla::value::{CqlDate, CqlTimestamp, MaybeUnset};
 
 use crate::rollup::Cell;
-
-/// Kafka partitions share this many Cassandra partitions of one type and day. Not an option: a
-/// changed number would write an event that is sent again beside its first copy.
-const SHARDS: i32 = 16;
-
-const MICROS_OF_DAY: Micros = 86_400_000_000;
-
-/// What Cassandra calls 1970-01-01.
-const DATE_OF_UNIX_EPOCH: i64 = 1 << 31;
 
 /// `ecomm_log`, in the order of [`EventRow`].
 pub const INSERT_EVENT: &str = "INSERT INTO ecomm_log (event_type, event_date, shard, timestamp, \
@@ -129,7 +121,7 @@ pub struct Origin {
 
 impl Origin {
     fn shard(&self) -> i32 {
-        self.partition.rem_euclid(SHARDS)
+        cassandra::shard(self.partition)
     }
 }
 
@@ -163,19 +155,6 @@ impl<'a> Refusal<'a> {
             payload,
         }
     }
-}
-
-/// Days since 1970-01-01.
-pub fn day(time: Micros) -> i64 {
-    time.div_euclid(MICROS_OF_DAY)
-}
-
-fn date(time: Micros) -> CqlDate {
-    CqlDate((day(time) + DATE_OF_UNIX_EPOCH) as u32)
-}
-
-fn timestamp(time: Micros) -> CqlTimestamp {
-    CqlTimestamp(time.div_euclid(1_000))
 }
 
 fn maybe<T>(value: Option<T>) -> Maybe<T> {
@@ -414,18 +393,5 @@ impl SerializeRow for EncodedRow<'_> {
 
     fn is_empty(&self) -> bool {
         self.0.is_empty()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn days_before_1970_are_days_too() {
-        assert_eq!(date(0), CqlDate(1 << 31));
-        assert_eq!(date(-1), CqlDate((1 << 31) - 1));
-        assert_eq!(timestamp(-1), CqlTimestamp(-1));
-        assert_eq!(timestamp(1_999), CqlTimestamp(1));
     }
 }

@@ -17,6 +17,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, TryRecvError, channel};
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
+use cassandra::{BLOCK_OFFSETS, block_start};
 use chain::{Corrupt, Files, Hdfs, ListedFile, Raw, RawFile, Record, list_topic};
 use frame::{Outcome, Progress, Stop, person_needed};
 use log::{error, info};
@@ -25,11 +26,10 @@ use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
 use rdkafka::{Offset, TopicPartitionList};
 use serde::Serialize;
 
-use crate::cassandra::Cassandra;
 use crate::options::Options;
 use crate::partition::{Partition, Plan, Taken};
 use crate::resume::Start;
-use crate::window::{BLOCK_OFFSETS, block_start};
+use crate::tables::Cassandra;
 use crate::writer::{Ack, Health, Queue, Writer};
 
 /// How long the end may take once the task is told to end.
@@ -105,7 +105,7 @@ pub fn run(options: &Options, stop: &Stop) -> anyhow::Result<Outcome> {
         Arc::clone(&cassandra),
         topic,
         Arc::clone(&health),
-        Some(options.cassandra_timeout()),
+        Some(options.cassandra.timeout()),
         acks,
     );
     let mut replay = Replay {

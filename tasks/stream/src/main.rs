@@ -9,7 +9,6 @@
 //! become visible.
 
 mod assignment;
-mod cassandra;
 mod encode;
 mod from_chain;
 mod lag;
@@ -19,6 +18,7 @@ mod resume;
 mod rollup;
 mod run;
 mod status;
+mod tables;
 mod tracker;
 mod window;
 mod writer;

@@ -6,7 +6,6 @@ use broker::KafkaOptions;
 use chain::{HdfsOptions, Selection};
 use clap::Parser;
 use frame::person_needed;
-use scylla::statement::Consistency;
 
 /// Writes Kafka records to Cassandra as they come: events to ecomm_log, their counts to
 /// ecomm_by_minute, and what is no event to rejected_log.
@@ -22,32 +21,8 @@ pub struct Options {
     #[command(flatten)]
     pub kafka: KafkaOptions,
 
-    /// Cassandra nodes to ask first, as HOST:PORT[,HOST:PORT…]
-    #[arg(
-        long,
-        env = "CASSANDRA_CONTACT_POINTS",
-        default_value = "cassandra:9042",
-        value_delimiter = ','
-    )]
-    pub cassandra_contact_points: Vec<String>,
-
-    /// Keyspace of the tables that cassandra_setup.cql makes
-    #[arg(long, env = "CASSANDRA_KEYSPACE", default_value = "logs")]
-    pub cassandra_keyspace: String,
-
-    /// Cassandra role to log in with, where it asks for one; its password is read from
-    /// CASSANDRA_PASSWORD, or from the file that CASSANDRA_PASSWORD_FILE names
-    #[arg(long, env = "CASSANDRA_USERNAME")]
-    pub cassandra_username: Option<String>,
-
-    /// Replicas that must have a row before it counts as written
-    #[arg(long, env = "CASSANDRA_CONSISTENCY", default_value = "LOCAL_QUORUM", value_parser = consistency)]
-    pub cassandra_consistency: Consistency,
-
-    /// Longest that Cassandra may be gone before the task gives up, in seconds: at the start, and
-    /// without --follow later too
-    #[arg(long, env = "CASSANDRA_TIMEOUT_SECONDS", default_value_t = 60)]
-    pub cassandra_timeout_seconds: u64,
+    #[command(flatten)]
+    pub cassandra: cassandra::Options,
 
     /// Go on as records arrive
     #[arg(long, env = "STREAM_FOLLOW")]
@@ -121,11 +96,6 @@ impl Options {
         Ok(())
     }
 
-    /// How long Cassandra may be gone.
-    pub fn cassandra_timeout(&self) -> Duration {
-        Duration::from_secs(self.cassandra_timeout_seconds)
-    }
-
     /// How long a row may wait for others.
     pub fn linger(&self) -> Duration {
         Duration::from_millis(u64::from(self.linger_ms))
@@ -139,21 +109,5 @@ impl Options {
     /// Memory for what Kafka sends ahead, in KiB: what librdkafka counts in.
     pub fn prefetch_kib(&self) -> u32 {
         self.memory_mib * 1024 / 4
-    }
-}
-
-fn consistency(name: &str) -> Result<Consistency, String> {
-    match name.to_ascii_uppercase().as_str() {
-        "ONE" => Ok(Consistency::One),
-        "TWO" => Ok(Consistency::Two),
-        "THREE" => Ok(Consistency::Three),
-        "QUORUM" => Ok(Consistency::Quorum),
-        "ALL" => Ok(Consistency::All),
-        "LOCAL_QUORUM" => Ok(Consistency::LocalQuorum),
-        "EACH_QUORUM" => Ok(Consistency::EachQuorum),
-        "LOCAL_ONE" => Ok(Consistency::LocalOne),
-        _ => Err(
-            "one of ONE, TWO, THREE, QUORUM, ALL, LOCAL_QUORUM, EACH_QUORUM, LOCAL_ONE".to_owned(),
-        ),
     }
 }

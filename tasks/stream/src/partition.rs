@@ -5,16 +5,17 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
+use cassandra::{block_start, day};
 use chain::Record;
 use event::{Micros, Reject};
 use log::warn;
 
-use crate::cassandra::{Cassandra, Table};
-use crate::encode::{Origin, Refusal, Rows, day};
+use crate::encode::{Origin, Refusal, Rows};
 use crate::resume::Start;
 use crate::rollup::{Block, Metric};
+use crate::tables::{Cassandra, Table};
 use crate::tracker::{Ticket, Tracker};
-use crate::window::{Window, block_start};
+use crate::window::Window;
 use crate::writer::{Queue, Write};
 
 /// Bytes of rows in one write, at most but for a single larger row.

@@ -1,8 +1,7 @@
 //! Where a partition resumes: pure, from what the group committed and what Kafka holds.
 
+use cassandra::{BLOCK_OFFSETS, block_start};
 use frame::person_needed;
-
-use crate::window::{BLOCK_OFFSETS, block_start};
 
 /// Where to begin.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -6,9 +6,8 @@
 
 use std::collections::HashMap;
 
+use cassandra::BLOCK_OFFSETS;
 use event::{Details, Event, Micros};
-
-use crate::window::BLOCK_OFFSETS;
 
 /// What is counted: `metric` in ecomm_by_minute.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]

@@ -17,12 +17,12 @@ use rdkafka::{Message, TopicPartitionList};
 use serde::Serialize;
 
 use crate::assignment::{Change, StreamConsumer, consumer};
-use crate::cassandra::{Cassandra, Table};
 use crate::from_chain;
 use crate::lag::Ends;
 use crate::options::Options;
 use crate::partition::{Partition, Plan, Taken};
 use crate::status::Status;
+use crate::tables::{Cassandra, Table};
 use crate::writer::{Ack, Health, Queue, Writer};
 
 /// How often counts are written, offsets committed and the status page renewed.
@@ -85,7 +85,7 @@ pub fn run(options: &Options, stop: &Stop) -> anyhow::Result<Outcome> {
         }
     }
     let health = Arc::new(Health::default());
-    let give_up_after = (!options.follow).then(|| options.cassandra_timeout());
+    let give_up_after = (!options.follow).then(|| options.cassandra.timeout());
     let (acks, acked) = channel();
     let shared = Arc::clone(&cassandra);
     let writer = Writer::new(

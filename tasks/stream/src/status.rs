@@ -9,10 +9,10 @@ use event::Micros;
 use metrics::{Counter, counter, gauge};
 use serde::Serialize;
 
-use crate::cassandra::Table;
 use crate::lag::Ends;
 use crate::options::Options;
 use crate::partition::{Partition, Taken};
+use crate::tables::Table;
 use crate::writer::{Ack, Health};
 
 const PAGE: &str = include_str!("status.html");
@@ -124,7 +124,7 @@ impl Status {
             snapshot: Snapshot {
                 topic: options.kafka.kafka_topic.clone(),
                 group: options.group.clone(),
-                keyspace: options.cassandra_keyspace.clone(),
+                keyspace: options.cassandra.cassandra_keyspace.clone(),
                 version: env!("CARGO_PKG_VERSION"),
                 started_at: iso(SystemTime::now()),
                 now: iso(SystemTime::now()),

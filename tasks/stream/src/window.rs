@@ -6,15 +6,8 @@
 
 use std::collections::HashSet;
 
+use cassandra::{BLOCK_OFFSETS, block_start};
 use xxhash_rust::xxh3::xxh3_64;
-
-/// Offsets of a block. Not an option: a changed size would count records of old blocks again.
-pub const BLOCK_OFFSETS: i64 = 50_000;
-
-/// First offset of the block that holds `offset`.
-pub fn block_start(offset: i64) -> i64 {
-    offset - offset.rem_euclid(BLOCK_OFFSETS)
-}
 
 /// Ids of the block before and of the current one, as 64-bit hashes: of a hundred thousand ids, two
 /// have the same hash in one of four thousand million cases.
@@ -85,12 +78,5 @@ mod tests {
         let resumed = verdicts(BLOCK_OFFSETS, Window::new());
         let common = BLOCK_OFFSETS as usize;
         assert_eq!(whole[2 * common..], resumed[common..]);
-    }
-
-    #[test]
-    fn blocks_before_zero_are_aligned_too() {
-        assert_eq!(block_start(0), 0);
-        assert_eq!(block_start(BLOCK_OFFSETS - 1), 0);
-        assert_eq!(block_start(-1), -BLOCK_OFFSETS);
     }
 }

@@ -12,8 +12,8 @@ use log::{info, warn};
 use metrics::{Counter, Histogram, counter, histogram};
 use tokio::runtime::Runtime;
 
-use crate::cassandra::{Cassandra, Table, WriteError};
 use crate::encode::{EncodedRow, Origin, Refusal, Rows};
+use crate::tables::{Cassandra, Table, WriteError};
 use crate::tracker::Ticket;
 
 /// Pause before the second try; doubled after each.
