@@ -36,8 +36,9 @@ trap end EXIT
 
 mkdir -p docs/benchmarks
 mapfile -t settings < <(env | sed -n 's/^\(BENCH_[A-Z_]*\)=.*/--env=\1/p')
-for benchmark in ${BENCH:-produce archive stream load delay start history}; do
+for benchmark in ${BENCH:-micro produce archive stream load delay start history}; do
   step "measuring: $benchmark"
+  [[ $benchmark != micro ]] || integration/bench/micro/run.sh "$PIPELINE_TAG" "$share"
   docker run --rm --network "$COMPOSE_PROJECT_NAME" --env-file .env --env "BENCH_VOLUME=$share" "${settings[@]}" --entrypoint bench \
     --volume "$share:/share" --volume "$root/docs/benchmarks:/results" --volume /var/run/docker.sock:/var/run/docker.sock \
     "ecomm-pipeline/test:$PIPELINE_TAG" "$benchmark"

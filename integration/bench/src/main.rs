@@ -10,6 +10,7 @@ mod cold;
 mod delay;
 mod history;
 mod load;
+mod micro;
 mod peer;
 mod produce;
 mod report;
@@ -99,6 +100,8 @@ enum Benchmark {
         )]
         histories: Vec<u64>,
     },
+    /// Results of integration/bench/micro, which has run
+    Micro,
     /// The table of all results so far
     Report,
 }
@@ -123,6 +126,7 @@ fn main() -> anyhow::Result<()> {
         Benchmark::Delay { rate, seconds } => delay::measure(rate, seconds)?,
         Benchmark::Start => cold::measure(rounds)?,
         Benchmark::History { events, histories } => history::measure(events, &histories)?,
+        Benchmark::Micro => micro::read()?,
         Benchmark::Report => Vec::new(),
     };
     report::keep(&options.results, figures)?;
