@@ -148,6 +148,8 @@ impl Kafka {
         let producer: BaseProducer = ClientConfig::new()
             .set("bootstrap.servers", &self.bootstrap_servers)
             .set("enable.idempotence", "true")
+            // as much as the broker takes, with what is around the payload
+            .set("message.max.bytes", "1048588")
             .create()?;
         for (timestamp_millis, key, payload) in records {
             let mut record = BaseRecord::<[u8], [u8]>::to(topic)

@@ -17,6 +17,7 @@ pub struct Weather {
     lose_request: f64,
     delay_request: f64,
     pub land: f64,
+    pub sweep: f64,
 }
 
 impl Weather {
@@ -39,6 +40,7 @@ impl Weather {
             lose_request: rate(0.4),
             delay_request: rate(0.4),
             land: 0.02 + rate(0.2),
+            sweep: rate(0.5),
         }
     }
 
@@ -54,6 +56,7 @@ impl Weather {
             lose_request: 0.0,
             delay_request: 0.0,
             land: 0.1,
+            sweep: 0.0,
         }
     }
 

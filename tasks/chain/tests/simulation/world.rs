@@ -172,10 +172,11 @@ impl World {
         request: &Request,
     ) -> Result<(), String> {
         let fate = weather.fate(&mut self.rng, request);
-        if self.mistake == Some(Mistake::SweepsLivingFiles)
-            && matches!(request, Request::Exists(path) if path.starts_with("/raw/_tmp/"))
-            && self.rng.random_bool(0.2)
+        // a writer may be halted for a day before it looks
+        if matches!(request, Request::Exists(path) if path.starts_with("/raw/_tmp/"))
+            && self.rng.random_bool(weather.sweep)
         {
+            self.note("a living writer's file is swept", String::new);
             self.storage.sweep().map_err(|e| format!("{e:#}"))?;
         }
         let reply = self.storage.carry_out(request, fate);
