@@ -40,12 +40,13 @@ def draw(folder, group, figures):
     places = range(len(labels))
     axes.barh(places, middles, xerr=list(zip(*spreads, strict=True)), color=colours, capsize=3)
     axes.set_xscale("log")
-    axes.set_xlim(left=min(middles) / 3, right=max(middles) * 4)
+    axes.set_xlim(left=min(middles) / 3, right=max(middles) * 6)
     axes.set_yticks(places, labels)
     axes.invert_yaxis()
     for place, middle in zip(places, middles, strict=True):
-        axes.text(middle * 1.25, place, f"{middle:,.4g}", va="center", fontsize=9)
-    axes.set_xlabel(f"{unit}, logarithmic; bars are medians, whiskers the least and the most")
+        digits = 0 if middle >= 100 else 2
+        axes.text(middle * 1.25, place, f"{middle:,.{digits}f}", va="center", fontsize=9)
+    axes.set_xlabel(f"{unit} (logarithmic; medians, with the least and the most)")
     axes.spines[["top", "right"]].set_visible(False)
     chart.savefig(folder / f"{group}.png", dpi=110)
     plt.close(chart)
@@ -56,14 +57,11 @@ def main():
     groups = defaultdict(list)
     for path in sorted(folder.glob("*.json")):
         figure = json.loads(path.read_text())
-        kind = {"events/s": "rate", "rows/s": "rate", "µs/event": "cpu", "MiB": "memory"}.get(
-            figure["unit"]
-        )
-        kind = kind or path.stem.split("-")[0]
-        groups[(path.stem.split("-")[0] if kind == "rate" else kind)].append(figure)
+        if figure["peer"]:
+            kind = {"µs/event": "cpu", "MiB": "memory"}.get(figure["unit"])
+            groups[kind or path.stem.split("-")[0]].append(figure)
     for group, figures in groups.items():
-        if any(figure["peer"] for figure in figures):
-            draw(folder, group, figures)
+        draw(folder, group, figures)
 
 
 main()
