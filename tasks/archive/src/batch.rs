@@ -86,6 +86,11 @@ impl Batch {
         self.opened.elapsed()
     }
 
+    /// The file that begins where this one ends.
+    pub fn following(&self) -> anyhow::Result<Batch> {
+        Batch::begin(self.chain.clone(), self.next, self.handshake)
+    }
+
     /// Ends the file and appends it to the chain.
     pub fn commit(self, files: &dyn Files, raw: &Raw) -> anyhow::Result<Committed> {
         let records = self.encoder.records();
@@ -126,11 +131,4 @@ pub struct Committed {
     pub payload_bytes: u64,
     /// Whether the file is in the chain.
     pub appended: Appended,
-}
-
-impl Committed {
-    /// The batch that follows a won one.
-    pub fn following(&self) -> anyhow::Result<Batch> {
-        Batch::begin(self.chain.clone(), self.next, None)
-    }
 }

@@ -1,7 +1,9 @@
 //! The loop: poll, batch, write, rename, commit.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::Duration;
 
 use anyhow::Context;
@@ -56,12 +58,16 @@ pub fn run(options: &Options, hdfs: Hdfs, stop: &Stop) -> anyhow::Result<Outcome
     let assignment = Assignment::new(options, Arc::clone(&hdfs), raw.clone(), epoch);
     let consumer = consumer(&options.kafka, options, assignment)?;
     let partitions = options.kafka.partitions(consumer.client())?;
+    let (ended, endings) = channel();
     let mut archive = Archive {
         options,
         hdfs: &hdfs,
         raw: &raw,
         consumer: &consumer,
         batches: BTreeMap::new(),
+        ending: BTreeMap::new(),
+        ended,
+        endings,
         ends: BTreeMap::new(),
         open_ends: BTreeSet::new(),
         progress: Progress::new(None, "records"),
@@ -77,22 +83,33 @@ pub fn run(options: &Options, hdfs: Hdfs, stop: &Stop) -> anyhow::Result<Outcome
     } else {
         archive.take_all(&partitions)?;
     }
-    while !stop.is_set() && !archive.caught_up() {
-        archive.step()?;
+    loop {
+        while !stop.is_set() && !archive.caught_up() {
+            archive.step()?;
+        }
+        let rest: Vec<i32> = archive.batches.keys().copied().collect();
+        archive.commit(&rest)?;
+        // a race that was lost at the very end opens its partition again
+        if stop.is_set() || archive.caught_up() {
+            break;
+        }
     }
-    let rest: Vec<i32> = archive.batches.keys().copied().collect();
-    archive.commit(&rest)?;
     archive.summary.caught_up = archive.caught_up();
     Outcome::done(&archive.summary)
 }
 
 struct Archive<'a> {
     options: &'a Options,
-    hdfs: &'a Hdfs,
+    hdfs: &'a Arc<Hdfs>,
     raw: &'a Raw,
     consumer: &'a ChainConsumer,
     /// What each partition is filling.
     batches: BTreeMap<i32, Batch>,
+    /// Memory of the file that each partition is ending, in a thread: closing one takes half a
+    /// second, in which the next one fills. One at a time, because each begins where the last ends.
+    ending: BTreeMap<i32, usize>,
+    ended: Sender<Ended>,
+    endings: Receiver<Ended>,
     /// Where each partition ended when the run started; none under --follow.
     ends: BTreeMap<i32, i64>,
     /// Partitions that have not come to that end yet.
@@ -100,6 +117,9 @@ struct Archive<'a> {
     progress: Progress,
     summary: Summary,
 }
+
+/// A file of this partition came to its end.
+type Ended = (i32, anyhow::Result<Committed>);
 
 impl Archive<'_> {
     /// Takes every partition, up to where it ends now.
@@ -145,6 +165,7 @@ impl Archive<'_> {
         for change in self.consumer.context().take_changes() {
             self.apply(change)?;
         }
+        self.take_ended()?;
         self.commit_due()
     }
 
@@ -206,77 +227,140 @@ impl Archive<'_> {
             Change::Revoked(partitions) => {
                 info!("partitions {partitions:?} go to another follower");
                 // the new owner may be faster; then the chain refuses these files
-                self.commit(&partitions)?;
-                for partition in partitions {
-                    self.batches.remove(&partition);
+                self.wait_for(&partitions)?;
+                self.end_files(&partitions)?;
+                for partition in &partitions {
+                    self.batches.remove(partition);
                 }
-                Ok(())
+                self.wait_for(&partitions)
             }
             Change::Failed(failure) => Err(failure),
         }
     }
 
-    /// Commits what is full or old enough, and the fullest when memory runs out.
+    /// Ends files that are full or old enough, and the fullest when memory runs out.
     fn commit_due(&mut self) -> anyhow::Result<()> {
         let flush_bytes = self.options.flush_bytes();
         let flush_age = self.options.flush_age();
-        let held: usize = self.batches.values().map(Batch::held_bytes).sum();
+        let filling: usize = self.batches.values().map(Batch::held_bytes).sum();
+        let held = filling + self.ending.values().sum::<usize>();
         let short = held > self.options.batch_bytes();
         let full = |batch: &Batch| batch.payload_bytes() >= flush_bytes || batch.age() >= flush_age;
+        let free = |partition: &i32| !self.ending.contains_key(partition);
+        // those that are half full go along with a full one: fewer moments in which a kill repeats work
         let any_full = self
             .batches
-            .values()
-            .any(|batch| !batch.is_empty() && full(batch));
+            .iter()
+            .any(|(partition, batch)| free(partition) && !batch.is_empty() && full(batch));
         if !any_full && !short {
             return Ok(());
         }
-        // closing a file takes half a second whatever its size, side by side no longer than alone:
-        // so those that are half full go along
-        let fullest = self.batches.values().map(Batch::held_bytes).max();
+        let fullest = self
+            .batches
+            .iter()
+            .filter(|(partition, batch)| free(partition) && !batch.is_empty())
+            .max_by_key(|(_, batch)| batch.held_bytes())
+            .map(|(partition, _)| *partition);
         let due: Vec<i32> = self
             .batches
             .iter()
-            .filter(|(_, batch)| !batch.is_empty())
-            .filter(|(_, batch)| {
+            .filter(|(partition, batch)| free(partition) && !batch.is_empty())
+            .filter(|(partition, batch)| {
                 full(batch)
-                    || batch.payload_bytes() >= flush_bytes / 2
-                    || (short && Some(batch.held_bytes()) == fullest)
+                    || (any_full && batch.payload_bytes() >= flush_bytes / 2)
+                    || (short && Some(**partition) == fullest)
             })
             .map(|(partition, _)| *partition)
             .collect();
-        self.commit(&due)
+        let waits = short && due.is_empty();
+        self.end_files(&due)?;
+        if waits {
+            // nothing more is taken in before one of them has made room
+            self.wait_for_one()?;
+        }
+        Ok(())
     }
 
-    /// Ends the files of these partitions side by side and appends each to its chain.
+    /// Ends the files of these partitions, and waits until each is in its chain or lost its race.
     fn commit(&mut self, partitions: &[i32]) -> anyhow::Result<()> {
-        let mut ending = Vec::new();
-        for partition in partitions {
-            if let Some(batch) = self.batches.remove(partition) {
-                if batch.is_empty() {
-                    self.batches.insert(*partition, batch);
-                } else {
-                    ending.push(batch);
-                }
-            }
+        self.wait_for(partitions)?;
+        self.end_files(partitions)?;
+        self.wait_for(partitions)
+    }
+
+    /// Waits until no file of these partitions is ending.
+    fn wait_for(&mut self, partitions: &[i32]) -> anyhow::Result<()> {
+        while partitions
+            .iter()
+            .any(|partition| self.ending.contains_key(partition))
+        {
+            self.wait_for_one()?;
         }
-        let (hdfs, raw) = (self.hdfs, self.raw);
-        let committed: Vec<anyhow::Result<Committed>> = std::thread::scope(|scope| {
-            let writers: Vec<_> = ending
-                .into_iter()
-                .map(|batch| scope.spawn(move || batch.commit(hdfs, raw)))
-                .collect();
-            let joined = writers.into_iter().map(|writer| writer.join());
-            joined
-                .map(|result| result.unwrap_or_else(|_| Err(anyhow::anyhow!("a writer panicked"))))
-                .collect()
-        });
-        let mut positions = TopicPartitionList::new();
-        // every file that got through is accounted for before the first failure ends the run
+        Ok(())
+    }
+
+    /// Begins to end the files of these partitions, side by side, and begins the next of each.
+    fn end_files(&mut self, partitions: &[i32]) -> anyhow::Result<()> {
+        for partition in partitions {
+            let Some(batch) = self.batches.remove(partition) else {
+                continue;
+            };
+            if batch.is_empty() {
+                self.batches.insert(*partition, batch);
+                continue;
+            }
+            self.batches.insert(*partition, batch.following()?);
+            self.ending.insert(*partition, batch.held_bytes());
+            let (hdfs, raw) = (Arc::clone(self.hdfs), self.raw.clone());
+            let (partition, ended) = (*partition, self.ended.clone());
+            std::thread::Builder::new()
+                .name(format!("file-{partition}"))
+                .spawn(move || {
+                    let work = AssertUnwindSafe(|| batch.commit(&*hdfs, &raw));
+                    let result = catch_unwind(work)
+                        .unwrap_or_else(|_| Err(anyhow::anyhow!("a writer panicked")));
+                    // the loop has ended with an error of its own: the next run finds what became of it
+                    let _ = ended.send((partition, result));
+                })
+                .context("cannot start a thread")?;
+        }
+        Ok(())
+    }
+
+    /// Waits until one more file has ended, if one is ending.
+    fn wait_for_one(&mut self) -> anyhow::Result<()> {
+        if self.ending.is_empty() {
+            return Ok(());
+        }
+        let first = self.endings.recv().context("no file is ending")?;
+        self.account_for(first)?;
+        self.take_ended()
+    }
+
+    /// Takes note of the files that have ended.
+    fn take_ended(&mut self) -> anyhow::Result<()> {
+        while let Ok(ended) = self.endings.try_recv() {
+            self.account_for(ended)?;
+        }
+        Ok(())
+    }
+
+    fn account_for(&mut self, (partition, result): Ended) -> anyhow::Result<()> {
+        self.ending.remove(&partition);
         let mut failure = None;
-        for result in committed {
-            match result {
-                Ok(committed) => self.account(&committed, &mut positions)?,
-                Err(error) => failure = failure.or(Some(error)),
+        let mut positions = TopicPartitionList::new();
+        match result {
+            Ok(committed) => self.account(&committed, &mut positions)?,
+            Err(error) => failure = Some(error),
+        }
+        // every file that got through is accounted for before a failure ends the run
+        if failure.is_some() {
+            while !self.ending.is_empty() {
+                let (partition, result) = self.endings.recv().context("no file is ending")?;
+                self.ending.remove(&partition);
+                if let Ok(committed) = result {
+                    self.account(&committed, &mut positions)?;
+                }
             }
         }
         if positions.count() > 0 {
@@ -302,7 +386,12 @@ impl Archive<'_> {
                 "partition {partition}: another writer was faster at {}",
                 committed.start
             );
-            return self.resume_again(partition);
+            // of a partition that went to another follower nothing more is to be read
+            return if self.batches.contains_key(&partition) {
+                self.resume_again(partition)
+            } else {
+                Ok(())
+            };
         }
         counter!("pipeline_records_total").increment(committed.records);
         counter!("pipeline_files_total").increment(1);
@@ -326,7 +415,6 @@ impl Archive<'_> {
             partition,
             Offset::Offset(committed.next),
         )?;
-        self.batches.insert(partition, committed.following()?);
         Ok(())
     }
 
