@@ -33,7 +33,7 @@ const SECOND: Duration = Duration::from_secs(1);
 const SAY_EVERY: Duration = Duration::from_secs(10);
 
 /// Seconds after which counts and the rest of the rows are written, however busy Cassandra is.
-const REST_AT_LEAST_EVERY: u32 = 10;
+const REST_AT_LEAST_EVERY: u32 = 30;
 
 /// Longest wait for a record: the tick of signals and acknowledgements.
 const IDLE: Duration = Duration::from_millis(50);
