@@ -83,7 +83,7 @@ select count(*) from marts.fact_event where event_type = 'order_complete';
 select avg((event_type = 'order_failed')::integer)
 from marts.fact_event where event_type in ('order_failed', 'order_complete');
 
--- measure: Failures in the hour
+-- measure: Failures
 select sum(failures) from marts.failures_by_hour;
 
 -- measure: Users

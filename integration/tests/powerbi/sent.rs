@@ -220,7 +220,7 @@ pub fn measures(lines: &str, users: &str, products: &str) -> anyhow::Result<BTre
         "Failure rate",
         of("order_failed") / (of("order_failed") + of("order_complete")),
     );
-    put("Failures in the hour", of("order_failed") + of("error"));
+    put("Failures", of("order_failed") + of("error"));
 
     // customers
     let mut known = ids(users, "user_id")?;
