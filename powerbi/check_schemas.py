@@ -1,8 +1,8 @@
 """Checks every JSON file of the report against Microsoft's schemas.
 
-    git clone https://github.com/microsoft/json-schemas
-    pip install jsonschema
-    python powerbi/check_schemas.py json-schemas
+git clone https://github.com/microsoft/json-schemas
+pip install jsonschema
+python powerbi/check_schemas.py json-schemas
 """
 
 import json

@@ -4,8 +4,8 @@
     PGPASSWORD=bi_reader python powerbi/preview.py
 
 It logs in as bi_reader at localhost, database airflow; PGHOST, PGPORT, PGDATABASE and PGUSER say otherwise.
-Places, titles and kinds of the visuals come from the report, formats from the model, numbers from measures.sql and
-preview.sql. Power BI draws them in its own way: this shows what is on a page, not how it looks there.
+Places, titles and kinds of the visuals come from the report, formats from the model, numbers from measures.sql
+and preview.sql. Power BI draws them in its own way: this shows what is on a page, not how it looks there.
 """
 
 from __future__ import annotations
@@ -248,7 +248,10 @@ def table(axes: Axes, data: Rows) -> None:
     axes.axis("off")
     height = axes.get_window_extent().height / DPI
     room = max(3, int(height / 0.2) - 1)
-    cells = [[written(value, name) for value, name in zip(row, data.names, strict=True)] for row in data.rows[:room]]
+    cells = [
+        [written(value, name) for value, name in zip(row, data.names, strict=True)]
+        for row in data.rows[:room]
+    ]
     texts = [isinstance(value, str) for value in data.rows[0]]
     lengths = [max(len(head), *(len(row[nth]) for row in cells)) for nth, head in enumerate(heads)]
     right = [sum(lengths[: nth + 1]) / sum(lengths) for nth in range(len(lengths))]
