@@ -5,7 +5,7 @@
 
 It logs in as bi_reader at localhost, database airflow; PGHOST, PGPORT, PGDATABASE and PGUSER say otherwise.
 Places, titles and kinds of the visuals come from the report, formats from the model, numbers from
-measures.sql and preview.sql. Power BI draws them in its own way: this shows what is on a page, not how it looks there.
+measures.sql and preview.sql. It shows what is on a page, not how Power BI draws it.
 """
 
 from __future__ import annotations

@@ -648,11 +648,11 @@ fn type_of(postgres: &str) -> anyhow::Result<&'static str> {
     })
 }
 
-/// The SQL of each measure, by its name.
-fn twins() -> anyhow::Result<BTreeMap<String, String>> {
-    let text = fs::read_to_string(Path::new(PROJECT).join("measures.sql"))?;
+/// The queries of a file, each by the name in the comment above it.
+fn queries(file: &str, mark: &str) -> anyhow::Result<BTreeMap<String, String>> {
+    let text = fs::read_to_string(Path::new(PROJECT).join(file))?;
     let mut found = BTreeMap::new();
-    for piece in text.split("-- measure: ").skip(1) {
+    for piece in text.split(&format!("-- {mark}: ")).skip(1) {
         let (name, query) = piece.split_once('\n').context("no query")?;
         let query = query
             .trim()
@@ -663,6 +663,27 @@ fn twins() -> anyhow::Result<BTreeMap<String, String>> {
         ensure!(earlier.is_none(), "{name} is there twice");
     }
     Ok(found)
+}
+
+/// The SQL of each measure, by its name.
+fn twins() -> anyhow::Result<BTreeMap<String, String>> {
+    queries("measures.sql", "measure")
+}
+
+#[test]
+fn preview_knows_every_chart() -> anyhow::Result<()> {
+    let mut charts = BTreeSet::new();
+    for page in pages()?.keys() {
+        for (name, content) in visuals(page)? {
+            if !["card", "slicer"].contains(&text(&content["visual"], "visualType")?) {
+                charts.insert(format!("{page}/{name}"));
+            }
+        }
+    }
+    let drawn: BTreeSet<String> = queries("preview.sql", "visual")?.into_keys().collect();
+    let lonely: Vec<&String> = charts.symmetric_difference(&drawn).collect();
+    ensure!(lonely.is_empty(), "in one of both only: {lonely:?}");
+    Ok(())
 }
 
 #[test]
@@ -745,6 +766,10 @@ fn model_is_the_warehouse_and_measures_are_what_was_sent() -> anyhow::Result<()>
         }
     }
     ensure!(wrong.is_empty(), "{wrong:#?}");
+    for (name, query) in queries("preview.sql", "visual")? {
+        let rows = stage.number(&format!("select count(*) from ({query}) as shown"))?;
+        ensure!(rows > 0, "{name} shows nothing");
+    }
     ensure!(
         sent.len() == measures.len(),
         "counted and no measure: {:?}",
