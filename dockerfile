@@ -161,6 +161,7 @@ COPY integration /src/integration
 COPY postgres_setup.sql cassandra_setup.cql /src/
 COPY grafana /src/grafana
 COPY prometheus /src/prometheus
+COPY powerbi /src/powerbi
 COPY data /src/data
 COPY --from=tests /out/bin /usr/local/bin
 COPY --from=tests /out/tests /tests
