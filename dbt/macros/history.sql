@@ -40,6 +40,26 @@
 {% endmacro %}
 
 {#-
+  Whether a table is put together from a run's loads and what it holds already; else from everything. To be asked instead of
+  is_incremental(): the marts stay where they are on --full-refresh (see empty_on_full_refresh).
+-#}
+{% macro part_of_history() %}
+    {{ return(is_incremental() and not flags.FULL_REFRESH) }}
+{% endmacro %}
+
+{#-
+  What --full-refresh does to a mart that is built from events: it is emptied and filled in one transaction. dbt would
+  put a new table in its place, for which it has to wait until no report reads the old one, while every other report
+  waits behind it; and would drop the old one's foreign keys, which locks the dimensions too. A mart whose columns changed
+  has to be dropped; the next run makes it again, from everything. Dimensions keep their rows.
+-#}
+{% macro empty_on_full_refresh() %}
+    {%- if flags.FULL_REFRESH and is_incremental() and not model.name.startswith("dim_") -%}
+        delete from {{ this }}
+    {%- endif -%}
+{% endmacro %}
+
+{#-
   Refuses to build a table anew from a run's loads alone, as `--full-refresh --select fact_event` would:
   int_new_load of an earlier run may hold few loads or none, and the history would be gone. Loads that the
   ledger no longer has (a file loaded anew, make rebuild) are no history.
@@ -47,7 +67,8 @@
 {% macro require_whole_history() %}
     {%- set new_load = ref("int_new_load") -%}
     {%- set load_file = ref("stg_load_file") -%}
-    {%- if execute and not is_incremental() and built_load_relation() is not none -%}
+    {%- set keeps_rows = model.name.startswith("dim_") and is_incremental() -%}
+    {%- if execute and not part_of_history() and not keeps_rows and built_load_relation() is not none -%}
         {%- set missing = run_query(
             "select count(*) from " ~ built_load_relation() ~ " as built"
             ~ " where not exists (select from " ~ new_load ~ " as new_load"

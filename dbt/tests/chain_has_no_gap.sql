@@ -1,5 +1,5 @@
--- The raw files that are built follow one another: each begins where the one before it ended, the first at 0. A file that
--- is missing in between was lost or never loaded. After int_built_load: what there is, is built all the same.
+-- The raw files that are built follow one another: each begins where the one before it ended, the first at 0. One
+-- that is missing in between was lost or never loaded. After int_built_load: what there is, is built all the same.
 -- A quarantined file of which not even the end is known vouches for nothing.
 -- depends_on: {{ ref("int_built_load") }}
 with chain as (

@@ -1,5 +1,6 @@
--- star = raw - duplicates - rejects, for the loads of this run: of every record the ledger counts, it is known whether it
--- is an event in fact_event, a copy of one, or a reject. The same over everything: star_is_raw_without_copies_and_rejects.
+-- star = raw - duplicates - rejects, for the loads of this run: of every record that the ledger counts it is known
+-- whether it is an event in fact_event, a copy of one, or a reject. The same over everything:
+-- star_is_raw_without_copies_and_rejects.
 with new_file as (
     select
         load_file.load_id,

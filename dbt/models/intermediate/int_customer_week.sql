@@ -25,7 +25,7 @@ where
     fact_order.completed_at is not null
     {% if is_incremental() %}
         and fact_order.date_sk = any(array(
-            select distinct {{ date_sk("date_trunc('week', touched_day.full_date) + weekday.number * interval '1 day'") }}
+            select distinct {{ date_sk("date_trunc('week', touched_day.full_date) + make_interval(days => number)") }}
             from {{ ref("int_touched_day") }} as touched_day
             cross join generate_series(0, 6) as weekday (number)
         ))

@@ -20,8 +20,8 @@ with customer_week as (
         revenue,
         min(week_start) over (partition by user_id) as cohort_week
     from {{ ref("int_customer_week") }}
-    {% if is_incremental() %}
-        where exists (select from {{ ref("int_touched_day") }} as touched_day)
+    {% if part_of_history() %}
+        where exists (select from {{ ref("int_touched_day") }})
     {% endif %}
 ),
 

@@ -1,4 +1,4 @@
-{{ config(incremental_strategy="upsert", unique_key="product_id", full_refresh=false) }}
+{{ config(incremental_strategy="upsert", unique_key="product_id") }}
 {{ require_whole_history() }}
 
 with catalog_product as (

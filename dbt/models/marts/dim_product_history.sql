@@ -2,7 +2,6 @@
     config(
         incremental_strategy="upsert",
         unique_key="product_version_id",
-        full_refresh=false,
         indexes=[{"columns": ["product_id", "version"]}],
     )
 }}

@@ -11,7 +11,7 @@
 {{ require_whole_history() }}
 
 with touched as (
-    {% if is_incremental() %}
+    {% if part_of_history() %}
         select new_event.order_id
         from {{ ref("int_new_event") }} as new_event
         where new_event.order_id is not null

@@ -17,7 +17,7 @@
 {{ require_whole_history() }}
 
 with
-{% if is_incremental() %}
+{% if part_of_history() %}
     touched as (
         select new_event.order_id
         from {{ ref("int_new_event") }} as new_event
@@ -38,7 +38,7 @@ with
 complete as (
     select distinct on (event.order_id) event.*
     from {{ ref("int_event") }} as event
-    {% if is_incremental() %}
+    {% if part_of_history() %}
         inner join touched on event.order_id = touched.order_id
     {% endif %}
     where event.event_type = 'order_complete'

@@ -10,7 +10,7 @@
 {{ require_whole_history() }}
 
 with
-{% if is_incremental() %}
+{% if part_of_history() %}
     touched as (
         select distinct
             user_id,
@@ -31,7 +31,7 @@ session_event as (
         first_value(event.geo_city) over in_order as geo_city,
         min(event.event_at) filter (where event.event_type = 'search') over whole_session as first_search_at
     from {{ ref("int_event") }} as event
-    {% if is_incremental() %}
+    {% if part_of_history() %}
         inner join touched on event.user_id = touched.user_id and event.session_id = touched.session_id
     {% endif %}
     window

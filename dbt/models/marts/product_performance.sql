@@ -38,8 +38,8 @@ sold as (
 )
 
 select
-    product_id,
-    date_sk,
+    coalesce(interest.product_id, sold.product_id) as product_id,
+    coalesce(interest.date_sk, sold.date_sk) as date_sk,
     coalesce(interest.searches, 0) as searches,
     coalesce(interest.purchases, 0) as purchases,
     coalesce(interest.failed_orders, 0) as failed_orders,
@@ -48,4 +48,4 @@ select
     coalesce(sold.quantity, 0) as quantity,
     coalesce(sold.revenue, 0.00) as revenue
 from interest
-full join sold using (product_id, date_sk)
+full join sold on interest.product_id = sold.product_id and interest.date_sk = sold.date_sk
