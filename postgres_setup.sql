@@ -117,9 +117,9 @@ alter role bi_reader set timezone = 'UTC';
 alter role loader set client_connection_check_interval = '5s';
 alter role auditor set client_connection_check_interval = '5s';
 alter role transformer set client_connection_check_interval = '5s';
--- dbt waits for a reader no longer than this (and every later reader waits behind it): better to fail
--- and be tried again.
-alter role transformer set lock_timeout = '60s';
+-- Whoever waits for an exclusive lock makes every later reader wait behind it. dbt takes none on the marts once they are
+-- there; where it needs one (its own views, a table that it makes), better to fail soon and be tried again.
+alter role transformer set lock_timeout = '10s';
 -- A run looks up its few rows in tables that only grow: through their indexes, which the default, made for
 -- spinning disks, puts off until the history is long.
 alter role transformer set random_page_cost = 1.1;
