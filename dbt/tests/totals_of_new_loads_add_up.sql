@@ -1,6 +1,7 @@
 -- star = raw - duplicates - rejects, for the loads of this run: of every record that the ledger counts it is known
 -- whether it is an event in fact_event, a copy of one, or a reject. The same over everything:
--- star_is_raw_without_copies_and_rejects.
+-- star_is_raw_without_copies_and_rejects. Not when a file is loaded anew, or its rejects are healed, while this run
+-- goes on: the next run builds it again, and looks again.
 with new_file as (
     select
         load_file.load_id,
@@ -34,4 +35,15 @@ select
     copies,
     events
 from total
-where events != records - rejects - copies
+where
+    events != records - rejects - copies
+    and not exists (
+        select from {{ ref("int_new_load") }} as new_load
+        where new_load.source_load_id not in (select load_file.load_id from {{ ref("stg_load_file") }} as load_file)
+    )
+    and not exists (
+        select from {{ ref("stg_replay") }} as replay
+        where
+            replay.load_id in (select new_file.load_id from new_file)
+            and replay.replay_id > (select max(new_load.load_id) from {{ ref("int_new_load") }} as new_load)
+    )
