@@ -1,7 +1,7 @@
 # Two commands do it all: make up, make test. Each sets up what it needs, on a bare machine too.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help up down clean status test chaos bench rebuild lint ci
+.PHONY: help up down clean status test chaos bench rebuild docs lint ci
 
 help: ## this list
 	@sed -nE 's/^([a-z]+):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 16
@@ -29,6 +29,9 @@ bench: ## measures beside peers, on the real stack; results in docs/benchmarks
 
 rebuild: ## empty PostgreSQL and Cassandra and fill them again from the raw files on HDFS; asks first (YES=1: does not)
 	@integration/up/rebuild.sh
+
+docs: ## the pages of dbt on every table, as one file: target/dbt-docs.html
+	@integration/up/docs.sh
 
 lint: ## formatting and lints of Rust, Python, SQL and shell; licences of dependencies
 	@integration/up/lint.sh

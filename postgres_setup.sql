@@ -15,7 +15,7 @@
 -- | loader         | yes   | append to raw, heal rejects, load single files anew, keep the ledger   |
 -- |                |       | in ops, upsert the catalog                                             |
 -- | auditor        | yes   | read events, rejects, ledger and star; append its verdicts             |
--- | transformer    | yes   | read raw and ops; own staging, intermediate, snapshots and marts (dbt) |
+-- | transformer    | yes   | read raw and ops; own the schemas that dbt builds                      |
 -- | bi_reader      | yes   | read marts, nothing else                                               |
 -- | airflow_meta   | yes   | own Airflow's database, and see no other                               |
 
@@ -117,9 +117,9 @@ alter role bi_reader set timezone = 'UTC';
 alter role loader set client_connection_check_interval = '5s';
 alter role auditor set client_connection_check_interval = '5s';
 alter role transformer set client_connection_check_interval = '5s';
--- dbt waits for a reader no longer than this (and every later reader waits behind it): better to fail
--- and be tried again.
-alter role transformer set lock_timeout = '60s';
+-- Whoever waits for an exclusive lock makes every later reader wait behind it. dbt takes none on the marts once they are
+-- there; where it needs one (its own views, a table that it makes), better to fail soon and be tried again.
+alter role transformer set lock_timeout = '10s';
 -- A run looks up its few rows in tables that only grow: through their indexes, which the default, made for
 -- spinning disks, puts off until the history is long.
 alter role transformer set random_page_cost = 1.1;
@@ -156,6 +156,7 @@ create schema if not exists staging authorization transformer;
 create schema if not exists intermediate authorization transformer;
 create schema if not exists snapshots authorization transformer;
 create schema if not exists marts authorization transformer;
+create schema if not exists test_failures authorization transformer;
 
 comment on schema raw is 'Events, rejects and the catalog as the tasks loaded them.';
 comment on schema ops is 'The ledger: which raw file was loaded, and how it went.';
@@ -163,6 +164,7 @@ comment on schema staging is 'dbt: raw with names and types settled; views only.
 comment on schema intermediate is 'dbt: what a run needs on the way to the star.';
 comment on schema snapshots is 'dbt: how the catalog changed over time.';
 comment on schema marts is 'dbt: the star that reports read.';
+comment on schema test_failures is 'dbt: the rows that a failed test found, a table per test.';
 
 -- 5. Tables ---------------------------------------------------------------------------------------
 

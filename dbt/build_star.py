@@ -29,6 +29,8 @@ TABLES_READ = ["ops.load_file", "ops.replay", "raw.log_event", "raw.product", "r
 DONE, FAILED, PERSON_NEEDED = 0, 1, 2
 STATUS = {DONE: "done", FAILED: "failed", PERSON_NEEDED: "person_needed"}
 LONGEST_MESSAGE = 300
+# as in dbt_project.yml
+FAILURES = "test_failures"
 
 # Two runs at once would each take the other's half-built tables for their own. The server lets go of
 # the lock when the session that holds it ends, however it ends.
@@ -185,10 +187,11 @@ def build(options: argparse.Namespace) -> dict[str, Any]:
     states = Counter(str(result.status) for result in results)
     broken = [result for result in results if result.status in ("error", "fail", "runtime error")]
     if broken or not outcome.success:
+        kept = keep_failures(options, [result.node for result in results if result.status == "fail"])
         # a database may be better next time; a failed test or a wrong model stays as it is
         transient = bool(broken) and all("Database Error" in (result.message or "") for result in broken)
         what = "; ".join(f"{result.node.name}: {one_line(result.message or '')}" for result in broken)
-        raise Stop(FAILED if transient else PERSON_NEEDED, what or "dbt ran nothing")
+        raise Stop(FAILED if transient else PERSON_NEEDED, (what or "dbt ran nothing") + kept)
 
     written = {
         result.node.name: result.adapter_response.get("rows_affected", 0)
@@ -198,6 +201,23 @@ def build(options: argparse.Namespace) -> dict[str, Any]:
     # of a view nobody counts rows
     rows = {name: count for name, count in sorted(written.items()) if count is not None and count >= 0}
     return {"full_refresh": options.full_refresh, "rows_written": rows, "passed": states["pass"]}
+
+
+def keep_failures(options: argparse.Namespace, failed: list[Any]) -> str:
+    """Store the rows that failed tests found, and say where.
+
+    The tests run again for it: to store what every test of every run finds would make a table for each.
+    """
+    if not failed:
+        return ""
+    names = [node.name for node in failed]
+    try:
+        invoke("test", options, "--store-failures", "--select", *names)
+    except Stop as stop:
+        print(f"the rows that failed could not be stored: {stop}", file=sys.stderr)
+        return ""
+    tables = ", ".join(f"{FAILURES}.{node.alias}" for node in failed)
+    return f"; the rows are in {tables}"
 
 
 def push_metrics(code: int, seconds: float, summary: dict[str, Any]) -> None:

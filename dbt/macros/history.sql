@@ -3,9 +3,13 @@
   load when asked to (--full-refresh) or when a table that is built from events is missing.
 -#}
 
-{#- Not ref(): int_built_load is written last, from int_new_load, which asks here. -#}
+{#- Not ref(): what asks for these tables as the run before left them is built before them. -#}
+{% macro built_relation(schema, table) %}
+    {{ return(adapter.get_relation(database=target.database, schema=schema, identifier=table)) }}
+{% endmacro %}
+
 {% macro built_load_relation() %}
-    {{ return(adapter.get_relation(database=target.database, schema="intermediate", identifier="int_built_load")) }}
+    {{ return(built_relation("intermediate", "int_built_load")) }}
 {% endmacro %}
 
 {% macro whole_history() %}
@@ -13,19 +17,46 @@
     {%- if not execute -%} {{ return(false) }} {%- endif -%}
     {%- set built_from_events = [
         ("intermediate", "int_built_load"),
-        ("intermediate", "int_order_event"),
+        ("intermediate", "int_customer_week"),
+        ("intermediate", "int_event"),
         ("marts", "dim_date"),
         ("marts", "dim_product"),
         ("marts", "dim_user"),
+        ("marts", "daily_revenue"),
         ("marts", "fact_event"),
         ("marts", "fact_order"),
+        ("marts", "fact_order_item"),
+        ("marts", "fact_session"),
+        ("marts", "failures_by_hour"),
+        ("marts", "funnel"),
+        ("marts", "product_performance"),
     ] -%}
     {%- for schema, table in built_from_events -%}
-        {%- if adapter.get_relation(database=target.database, schema=schema, identifier=table) is none -%}
+        {%- if built_relation(schema, table) is none -%}
             {{ return(true) }}
         {%- endif -%}
     {%- endfor -%}
     {{ return(false) }}
+{% endmacro %}
+
+{#-
+  Whether a table is put together from a run's loads and what it holds already; else from everything. To be asked instead of
+  is_incremental(): the marts stay where they are on --full-refresh (see empty_on_full_refresh).
+-#}
+{% macro part_of_history() %}
+    {{ return(is_incremental() and not flags.FULL_REFRESH) }}
+{% endmacro %}
+
+{#-
+  What --full-refresh does to a mart that is built from events: it is emptied and filled in one transaction. dbt would
+  put a new table in its place, for which it has to wait until no report reads the old one, while every other report
+  waits behind it; and would drop the old one's foreign keys, which locks the dimensions too. A mart whose columns changed
+  has to be dropped; the next run makes it again, from everything. Dimensions keep their rows.
+-#}
+{% macro empty_on_full_refresh() %}
+    {%- if flags.FULL_REFRESH and is_incremental() and not model.name.startswith("dim_") -%}
+        delete from {{ this }}
+    {%- endif -%}
 {% endmacro %}
 
 {#-
@@ -36,7 +67,8 @@
 {% macro require_whole_history() %}
     {%- set new_load = ref("int_new_load") -%}
     {%- set load_file = ref("stg_load_file") -%}
-    {%- if execute and not is_incremental() and built_load_relation() is not none -%}
+    {%- set keeps_rows = model.name.startswith("dim_") and is_incremental() -%}
+    {%- if execute and not part_of_history() and not keeps_rows and built_load_relation() is not none -%}
         {%- set missing = run_query(
             "select count(*) from " ~ built_load_relation() ~ " as built"
             ~ " where not exists (select from " ~ new_load ~ " as new_load"

@@ -2,6 +2,7 @@
 -- must be there; a table dropped with "cascade" takes them along. `dbt build --full-refresh` makes them again.
 -- depends_on: {{ ref("fact_event") }}
 -- depends_on: {{ ref("fact_order") }}
+-- depends_on: {{ ref("int_built_load") }}
 with expected (table_name, constraint_type, columns) as (
     values
     ('dim_date', 'p', 'date_sk'),
@@ -14,7 +15,27 @@ with expected (table_name, constraint_type, columns) as (
     ('fact_order', 'p', 'order_id'),
     ('fact_order', 'f', 'user_id'),
     ('fact_order', 'f', 'product_id'),
-    ('fact_order', 'f', 'date_sk')
+    ('fact_order', 'f', 'date_sk'),
+    ('dim_product_history', 'p', 'product_version_id'),
+    ('dim_product_history', 'f', 'product_id'),
+    ('fact_order_item', 'p', 'order_id, line_number'),
+    ('fact_order_item', 'f', 'user_id'),
+    ('fact_order_item', 'f', 'product_id'),
+    ('fact_order_item', 'f', 'product_version_id'),
+    ('fact_order_item', 'f', 'date_sk'),
+    ('fact_session', 'p', 'user_id, session_id'),
+    ('fact_session', 'f', 'user_id'),
+    ('fact_session', 'f', 'date_sk'),
+    ('funnel', 'p', 'date_sk, device_type, geo_country'),
+    ('funnel', 'f', 'date_sk'),
+    ('daily_revenue', 'p', 'date_sk'),
+    ('daily_revenue', 'f', 'date_sk'),
+    ('cohort_retention', 'p', 'cohort_week, weeks_since'),
+    ('failures_by_hour', 'p', 'hour_at, failure'),
+    ('failures_by_hour', 'f', 'date_sk'),
+    ('product_performance', 'p', 'product_id, date_sk'),
+    ('product_performance', 'f', 'product_id'),
+    ('product_performance', 'f', 'date_sk')
 ),
 
 enforced as (

@@ -543,7 +543,7 @@ fn dbt_killed_between_models_builds_the_star_all_the_same() -> anyhow::Result<()
         "marts.fact_event",
         "marts.fact_order",
         "intermediate.int_new_event",
-        "intermediate.int_order_event",
+        "intermediate.int_event",
         "snapshots.product_history",
         "marts.dim_product",
     ];

@@ -15,12 +15,14 @@ select distinct on (log_event.event_id)
     log_event.order_id,
     log_event.amount,
     log_event.quantity,
+    case when log_event.event_type = 'order_complete' then log_event.items end as items,
     log_event.shipping_address,
     log_event.shipping_method,
     log_event.delivery_estimate,
     log_event.completed_at,
     log_event.attempted_amount,
-    log_event.failed_at
+    log_event.failed_at,
+    log_event.error_code
 from {{ ref("stg_log_event") }} as log_event
 where
     {% if whole_history() %}

@@ -1,4 +1,4 @@
-{{ config(incremental_strategy="upsert", unique_key="date_sk", full_refresh=false) }}
+{{ config(incremental_strategy="upsert", unique_key="date_sk") }}
 {{ require_whole_history() }}
 
 with day as (

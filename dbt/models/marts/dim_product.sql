@@ -1,4 +1,4 @@
-{{ config(incremental_strategy="upsert", unique_key="product_id", full_refresh=false) }}
+{{ config(incremental_strategy="upsert", unique_key="product_id") }}
 {{ require_whole_history() }}
 
 with catalog_product as (
@@ -8,6 +8,11 @@ with catalog_product as (
 
 seen as (
     select product_id from {{ ref("int_new_event") }}
+    union
+    -- a basket may name what no event does
+    select line.value ->> 'product_id' as product_id
+    from {{ ref("int_new_event") }} as new_event
+    cross join lateral jsonb_array_elements(new_event.items::jsonb) as line (value)
     union
     select '{{ var("no_product") }}' as product_id
 ),

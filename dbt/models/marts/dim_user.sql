@@ -1,4 +1,4 @@
-{{ config(incremental_strategy="upsert", unique_key="user_id", full_refresh=false) }}
+{{ config(incremental_strategy="upsert", unique_key="user_id") }}
 {{ require_whole_history() }}
 
 with catalog_user as (

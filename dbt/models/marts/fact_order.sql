@@ -1,11 +1,17 @@
 -- An order's events may come in any order and in different loads. So an order that anything new touches
 -- is put together from all of its events, and the result does not depend on how they were cut into loads.
 -- depends_on: {{ ref("int_new_event") }}
-{{ config(incremental_strategy="upsert", unique_key="order_id") }}
+{{
+    config(
+        incremental_strategy="upsert",
+        unique_key="order_id",
+        post_hook="{{ ensure_index('date_sk') }}",
+    )
+}}
 {{ require_whole_history() }}
 
 with touched as (
-    {% if is_incremental() %}
+    {% if part_of_history() %}
         select new_event.order_id
         from {{ ref("int_new_event") }} as new_event
         where new_event.order_id is not null
@@ -13,21 +19,21 @@ with touched as (
         -- a purchase that came late gives its address to the orders tried in its session
         select order_event.order_id
         from {{ ref("int_new_event") }} as purchase
-        inner join {{ ref("int_order_event") }} as order_event
+        inner join {{ ref("int_event") }} as order_event
             on
                 purchase.user_id = order_event.user_id
                 and purchase.session_id = order_event.session_id
         where purchase.event_type = 'purchase' and order_event.order_id is not null
     {% else %}
         select distinct order_id
-        from {{ ref("int_order_event") }}
+        from {{ ref("int_event") }}
         where order_id is not null
     {% endif %}
 ),
 
 order_event as (
     select order_event.*
-    from {{ ref("int_order_event") }} as order_event
+    from {{ ref("int_event") }} as order_event
     inner join touched on order_event.order_id = touched.order_id
 ),
 
@@ -81,7 +87,7 @@ purchase as (
                 order_event.event_id,
                 order_event.event_at,
                 order_event.shipping_address
-            from {{ ref("int_order_event") }} as order_event
+            from {{ ref("int_event") }} as order_event
             where
                 order_event.user_id = order_session.user_id
                 and order_event.session_id = order_session.session_id

@@ -16,6 +16,7 @@ select
     geo_city,
     amount,
     payment_method,
+    items,
     quantity,
     shipping_address,
     query,

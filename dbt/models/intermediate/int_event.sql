@@ -9,6 +9,7 @@
         indexes=[
             {"columns": ["order_id"]},
             {"columns": ["user_id", "session_id", "event_at"]},
+            {"columns": ["event_date"], "type": "brin"},
         ],
         post_hook="{% if not is_incremental() %}analyze {{ this }}{% endif %}",
     )
@@ -19,6 +20,7 @@ select
     event_id,
     event_type,
     event_at,
+    event_at::date as event_date,
     user_id,
     session_id,
     product_id,
@@ -28,11 +30,12 @@ select
     order_id,
     amount,
     quantity,
+    items,
     shipping_address,
     shipping_method,
     delivery_estimate,
     completed_at,
     attempted_amount,
-    failed_at
+    failed_at,
+    error_code
 from {{ ref("int_new_event") }}
-where event_type in ('purchase', 'order_complete', 'order_failed')

@@ -1,0 +1,16 @@
+{#- Conditions that keep a run to the days it touches; on a table built anew, all of them. An array, so that an index finds them. -#}
+{% macro touched_days(date_sk) -%}
+    {%- if part_of_history() -%}
+        {{ date_sk }} = any(array(select touched_day.date_sk from {{ ref("int_touched_day") }} as touched_day))
+    {%- else -%}
+        true
+    {%- endif -%}
+{%- endmacro %}
+
+{% macro touched_dates(event_date) -%}
+    {%- if part_of_history() -%}
+        {{ event_date }} = any(array(select touched_day.full_date from {{ ref("int_touched_day") }} as touched_day))
+    {%- else -%}
+        true
+    {%- endif -%}
+{%- endmacro %}

@@ -1,0 +1,396 @@
+//! The marts are right to the cent, whichever way the events came; and reports read them while they are built.
+
+#[path = "warehouse/calendar.rs"]
+mod calendar;
+#[path = "warehouse/dims.rs"]
+mod dims;
+#[path = "warehouse/orders.rs"]
+mod orders;
+#[path = "warehouse/sessions.rs"]
+mod sessions;
+#[path = "warehouse/shop.rs"]
+mod shop;
+#[path = "warehouse/tables.rs"]
+mod tables;
+
+use std::collections::{BTreeSet, HashSet};
+use std::path::{Path, PathBuf};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use anyhow::{Context, ensure};
+use integration::{Stage, Task};
+use serde_json::Value;
+
+use shop::{Product, Shop};
+use tables::{DATES, TABLES, Table};
+
+/// Microseconds since 1970.
+fn now() -> anyhow::Result<i64> {
+    Ok(SystemTime::now().duration_since(UNIX_EPOCH)?.as_micros() as i64)
+}
+
+/// Options of a run of `produce` that can be repeated.
+fn repeatable<'a>(seed: &'a str, start: &'a str, count: &'a str) -> Vec<&'a str> {
+    let mut options = vec!["--seed", seed, "--start", start, "--count", count];
+    options.extend(["--duplicate-ratio", "0.05", "--late-ratio", "0.1"]);
+    options.extend(["--malformed-ratio", "0.02"]);
+    options
+}
+
+/// The records that such a run sends, from `--stdout`.
+fn payloads(options: &[&str]) -> anyhow::Result<Vec<Vec<u8>>> {
+    let printed = Task::new("produce")
+        .args(options.iter().copied().chain(["--stdout"]))
+        .run()?;
+    ensure!(printed.code == Some(0), "{printed:?}");
+    let bytes = printed.stdout_bytes.strip_suffix(b"\n").unwrap_or_default();
+    Ok(bytes.split(|b| *b == b'\n').map(<[u8]>::to_vec).collect())
+}
+
+/// A JSON array of the catalog.
+fn rows_of(file: &str) -> anyhow::Result<Vec<Value>> {
+    let path = Path::new("../data").join(file);
+    let text = std::fs::read_to_string(&path).with_context(|| path.display().to_string())?;
+    Ok(serde_json::from_str(&text)?)
+}
+
+/// Users and products in files of their own: all, or all but every seventh. Gone when dropped.
+struct Catalog {
+    folder: PathBuf,
+    users: Vec<Value>,
+    products: Vec<Value>,
+}
+
+impl Catalog {
+    fn new(stage: &Stage, complete: bool) -> anyhow::Result<Catalog> {
+        let folder = std::env::temp_dir().join(format!("{}_{complete}", stage.topic));
+        std::fs::create_dir_all(&folder)?;
+        let part = |file: &str| -> anyhow::Result<Vec<Value>> {
+            let rows = rows_of(file)?;
+            let kept = rows.into_iter().enumerate();
+            let kept = kept.filter(|(index, _)| complete || index % 7 != 0);
+            Ok(kept.map(|(_, row)| row).collect())
+        };
+        let catalog = Catalog {
+            users: part("users.json")?,
+            products: part("products.json")?,
+            folder,
+        };
+        std::fs::write(
+            catalog.folder.join("users.json"),
+            serde_json::to_vec(&catalog.users)?,
+        )?;
+        std::fs::write(
+            catalog.folder.join("products.json"),
+            serde_json::to_vec(&catalog.products)?,
+        )?;
+        Ok(catalog)
+    }
+
+    /// Loads it.
+    fn task(&self, stage: &Stage) -> Task {
+        let path = |file: &str| self.folder.join(file).display().to_string();
+        stage
+            .task("catalog")
+            .args(["--users", &path("users.json")])
+            .args(["--products", &path("products.json")])
+    }
+}
+
+impl Drop for Catalog {
+    fn drop(&mut self) {
+        // what is left behind in a folder for such things hurts nobody
+        let _ = std::fs::remove_dir_all(&self.folder);
+    }
+}
+
+/// A field as PostgreSQL writes it.
+fn text(row: &Value, field: &str) -> String {
+    match &row[field] {
+        Value::Null => "-".to_owned(),
+        Value::String(text) => text.clone(),
+        Value::Number(number) => match number.as_f64() {
+            Some(real) if !number.is_i64() => real.to_string(),
+            _ => number.to_string(),
+        },
+        other => other.to_string(),
+    }
+}
+
+const USER_COLUMNS: [&str; 10] = [
+    "username",
+    "email",
+    "full_name",
+    "first_name",
+    "last_name",
+    "sex",
+    "age",
+    "country",
+    "city",
+    "signup_date",
+];
+
+const PRODUCT_COLUMNS: [&str; 10] = [
+    "name",
+    "category",
+    "subcategory",
+    "price",
+    "brand",
+    "description",
+    "stock",
+    "rating",
+    "date_added",
+    "weight",
+];
+
+/// The catalog as the next run of dbt finds it. Prices and stock that `catalog` changed by chance are known to the database
+/// alone; all else must be what the file says.
+fn products(stage: &Stage, catalog: &Catalog) -> anyhow::Result<Vec<Product>> {
+    let columns = PRODUCT_COLUMNS.map(|column| format!("coalesce({column}::text, '-')"));
+    let query = format!(
+        "select product_id, array[{}], price, (extract(epoch from updated_at) * 1000000)::bigint
+         from raw.product order by product_id",
+        columns.join(", ")
+    );
+    let found = stage.sql()?.query(&query, &[])?;
+    ensure!(found.len() == catalog.products.len(), "products");
+    let mut products = Vec::new();
+    for (row, told) in found.iter().zip(&catalog.products) {
+        let product = Product {
+            id: row.get(0),
+            columns: row.get(1),
+            price: row.get(2),
+            since: row.get(3),
+        };
+        for (column, value) in PRODUCT_COLUMNS.iter().zip(&product.columns) {
+            ensure!(
+                matches!(*column, "price" | "stock") || *value == text(told, column),
+                "{column} of {told}: {value}"
+            );
+        }
+        products.push(product);
+    }
+    Ok(products)
+}
+
+/// Compares every row of every mart.
+fn compare(stage: &Stage, shop: &Shop, when: &str) -> anyhow::Result<()> {
+    let found = |table: &Table| -> anyhow::Result<Vec<String>> {
+        let mut rows = stage.texts(&table.query())?;
+        rows.sort();
+        Ok(rows)
+    };
+    let equal = |table: &Table, expected: Vec<String>| -> anyhow::Result<()> {
+        let found = found(table)?;
+        let first_of = |left: &[String], right: &[String]| {
+            let right: BTreeSet<&String> = right.iter().collect();
+            let beside = left.iter().filter(|row| !right.contains(row));
+            beside.take(3).cloned().collect::<Vec<String>>().join("\n")
+        };
+        ensure!(!expected.is_empty(), "{}: nothing to compare", table.name);
+        ensure!(
+            found == expected,
+            "{when}: marts.{} has {} rows where {} are right\nnot right:\n{}\nmissing:\n{}",
+            table.name,
+            found.len(),
+            expected.len(),
+            first_of(&found, &expected),
+            first_of(&expected, &found)
+        );
+        Ok(())
+    };
+    for table in &TABLES {
+        equal(table, shop.rows(table.name)?)?;
+    }
+    let (this_year, _, _) = calendar::civil(now()?.div_euclid(calendar::DAY));
+    let mut days = dims::dim_date(this_year + 2);
+    days.sort();
+    equal(&DATES, days)
+}
+
+/// The start of the newest raw file of each partition.
+fn newest_starts(stage: &Stage, partitions: usize) -> anyhow::Result<Vec<String>> {
+    let paths = stage.raw_files()?;
+    let of = |partition: usize| -> anyhow::Result<String> {
+        let folder = format!("/{partition:05}/");
+        let starts = paths.iter().filter(|path| path.contains(&folder));
+        let starts: Vec<u64> = starts
+            .filter_map(|path| {
+                path.rsplit('/')
+                    .next()?
+                    .strip_suffix(".parquet")?
+                    .parse()
+                    .ok()
+            })
+            .collect();
+        ensure!(
+            starts.len() > 1,
+            "one file of partition {partition} is too few"
+        );
+        Ok(starts.iter().max().context("a file")?.to_string())
+    };
+    (0..partitions).map(of).collect()
+}
+
+/// The newest files first, then all that is older, then other days, new prices and orders after them.
+#[test]
+fn every_mart_is_right_to_the_cent_however_late_its_events_come() -> anyhow::Result<()> {
+    let stage = Stage::new("warehouse", 2)?;
+    let first = repeatable("42", "2026-10-01", "10000");
+    let first_sent = payloads(&first)?;
+    stage.task("produce").args(first).succeed()?;
+    stage.task("archive").args(["--flush-mib", "1"]).succeed()?;
+    let mut shop = Shop::default();
+    let browse = |shop: &mut Shop, catalog: &Catalog| -> anyhow::Result<()> {
+        shop.browse(products(&stage, catalog)?);
+        for user in &catalog.users {
+            let columns = USER_COLUMNS.map(|column| text(user, column));
+            shop.users.insert(text(user, "user_id"), columns.into());
+        }
+        Ok(())
+    };
+
+    // sessions and orders without their beginning, products and users that nobody knows: what is there is built, and that
+    // files are missing is said
+    let part = Catalog::new(&stage, false)?;
+    part.task(&stage).succeed()?;
+    for (partition, start) in newest_starts(&stage, 2)?.iter().enumerate() {
+        let partition = partition.to_string();
+        let words = ["--partition", &partition, "--from-offset", start];
+        let loaded = stage.task("load").args(words).succeed()?;
+        ensure!(loaded["files"] == 1, "{loaded}");
+    }
+    let error = stage.dbt().run()?.fails_with(2)?;
+    ensure!(error.contains("chain_has_no_gap"), "{error}");
+    let kept = stage.number("select count(*) from test_failures.chain_has_no_gap")?;
+    ensure!(kept == 2, "{kept} gaps are kept to be looked at");
+    let loaded = stage.texts("select event_id from raw.log_event")?;
+    let loaded: HashSet<String> = loaded.into_iter().collect();
+    shop.receive(&first_sent, now()?, |id| loaded.contains(id))?;
+    browse(&mut shop, &part)?;
+    compare(&stage, &shop, "the newest files alone")?;
+
+    // all that happened before them, which changes sessions, orders and days that are built
+    let complete = Catalog::new(&stage, true)?;
+    complete.task(&stage).succeed()?;
+    stage.task("load").succeed()?;
+    stage.dbt().succeed()?;
+    shop.receive(&first_sent, now()?, |_| true)?;
+    browse(&mut shop, &complete)?;
+    compare(&stage, &shop, "what came late")?;
+
+    // weeks later, other prices; and orders that come after these prices
+    let soon = stage.texts(
+        "select to_char(now() at time zone 'UTC' + interval '1 hour', 'YYYY-MM-DD\"T\"HH24:MI:SS\"Z\"')",
+    )?;
+    for (seed, start, count) in [
+        ("43", "2026-10-20", "2000"),
+        ("44", "2026-10-01T06:00:00Z", "2000"),
+        ("45", soon[0].as_str(), "1000"),
+    ] {
+        let options = repeatable(seed, start, count);
+        let sent = payloads(&options)?;
+        stage.task("produce").args(options).succeed()?;
+        shop.receive(&sent, now()?, |_| true)?;
+    }
+    let changes = ["--change-ratio", "0.3", "--change-seed", "5"];
+    let changed = complete.task(&stage).args(changes).succeed()?;
+    ensure!(changed["products"]["changed"] == 3_000, "{changed}");
+    stage.task("archive").succeed()?;
+    stage.task("load").succeed()?;
+    stage.dbt().succeed()?;
+    browse(&mut shop, &complete)?;
+    compare(&stage, &shop, "other days and prices")?;
+    let priced = "select count(*) from marts.fact_order_item where product_version_id like '%:2'";
+    ensure!(stage.number(priced)? > 0, "no order came after a new price");
+
+    // nothing new changes nothing; built anew, all is the same
+    stage.dbt().succeed()?;
+    compare(&stage, &shop, "a run without news")?;
+    stage.dbt().args(["--full-refresh"]).succeed()?;
+    compare(&stage, &shop, "built anew")?;
+
+    for words in [
+        &["test", "--select", "tag:history"][..],
+        &["source", "freshness"],
+        &["docs", "generate", "--static"],
+    ] {
+        let ended = stage.dbt_command(words).run()?;
+        ensure!(ended.code == Some(0), "{words:?}: {ended:?}");
+    }
+    Ok(())
+}
+
+/// A report that has every mart open, and others that begin meanwhile, beside runs of dbt.
+#[test]
+fn reports_and_runs_of_dbt_do_not_wait_for_each_other() -> anyhow::Result<()> {
+    let stage = Stage::new("reports", 1)?;
+    let more = |seed: &str, start: &str| -> anyhow::Result<()> {
+        stage
+            .task("produce")
+            .args(repeatable(seed, start, "2000"))
+            .succeed()?;
+        stage.task("archive").succeed()?;
+        stage.task("load").succeed()?;
+        Ok(())
+    };
+    more("51", "2026-10-01")?;
+    stage.dbt().succeed()?;
+    more("52", "2026-10-01T06:00:00Z")?;
+    let tables: Vec<&str> = TABLES
+        .iter()
+        .chain([&DATES])
+        .map(|table| table.name)
+        .collect();
+    let counts: Vec<String> = tables
+        .iter()
+        .map(|table| format!("(select count(*) from marts.{table})"))
+        .collect();
+    let all = format!("select {}", counts.join(" + "));
+    let before = stage.number(&all)?;
+
+    // begun before dbt and still open after it: a page of a report that is read row by row
+    let mut report = stage.sql()?;
+    report.batch_execute("begin isolation level repeatable read; set local role bi_reader")?;
+    ensure!(report.query_one(&all, &[])?.get::<_, i64>(0) == before);
+    report.batch_execute("declare page cursor for select event_id from marts.fact_event")?;
+    let report_id: i32 = report.query_one("select pg_backend_pid()", &[])?.get(0);
+
+    let mut other = stage.sql()?;
+    other.batch_execute("set role bi_reader; set lock_timeout = '1s'")?;
+    let mut watch = stage.sql()?;
+    for options in [&[][..], &["--full-refresh"]] {
+        let mut dbt = stage.dbt().args(options.iter().copied()).start()?;
+        let mut read = 0;
+        while dbt.is_running()? {
+            let row = report.query("fetch 1 from page", &[])?;
+            ensure!(row.len() == 1, "the report has come to its end before dbt");
+            // fails when it waits for a second
+            other.query_one(&all, &[]).context("a report beside dbt")?;
+            let waiting = "select count(*) from pg_stat_activity
+                           where datname = current_database() and $1 = any(pg_blocking_pids(pid))";
+            let waiting: i64 = watch.query_one(waiting, &[&report_id])?.get(0);
+            ensure!(waiting == 0, "dbt waits for a report");
+            read += 1;
+        }
+        let ended = dbt.finish()?;
+        ensure!(ended.code == Some(0), "{ended:?}");
+        ensure!(
+            read > 10,
+            "{read} reports while dbt ran are too few to say anything"
+        );
+    }
+    // one picture from its beginning to its end
+    ensure!(report.query_one(&all, &[])?.get::<_, i64>(0) == before);
+    report.batch_execute("commit")?;
+    ensure!(stage.number(&all)? > before, "dbt added nothing");
+
+    // the watch would have noticed: a lock that readers have to wait for fails them
+    report.batch_execute("begin; lock table marts.fact_order in access exclusive mode")?;
+    ensure!(
+        other.query_one(&all, &[]).is_err(),
+        "a report got past a lock"
+    );
+    report.batch_execute("rollback")?;
+    Ok(())
+}
