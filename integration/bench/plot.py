@@ -1,4 +1,4 @@
-"""Draws the results of `make bench`: one PNG per group of figures, ours beside the peers', on a logarithmic scale."""
+"""Draws the results of `make bench`: one PNG per group of figures, ours beside the peers'."""
 
 import json
 import statistics

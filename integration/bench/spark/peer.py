@@ -1,4 +1,4 @@
-"""The same jobs in PySpark, tuned as its users would: one job per command, one JSON line `PEER {...}` at the end."""
+"""The same jobs in PySpark, tuned as its users would; the last line is `PEER {...}`, in JSON."""
 
 import argparse
 import json
@@ -195,7 +195,7 @@ def to_postgres(spark, options):
         "details.amount",
         "details.payment_method",
         f.to_json(items).alias("items"),
-        f.aggregate(items, f.lit(0), lambda sum, item: sum + item.quantity).alias("quantity"),
+        f.aggregate(items, f.lit(0), lambda total, item: total + item.quantity).alias("quantity"),
         *("details.shipping_address", "details.query", "details.results_count"),
         f.to_timestamp("details.searched_at").alias("searched_at"),
         *("details.order_id", "details.shipping_method", "details.delivery_estimate"),
