@@ -28,7 +28,6 @@ pub struct World {
     kafka: Kafka,
     storage: Storage,
     writers: Vec<Writer>,
-    mistake: Option<Mistake>,
     turn: u32,
     pub tally: Tally,
     /// What happened, in order, when somebody wants to read it.
@@ -48,7 +47,6 @@ impl World {
             kafka: Kafka::new(),
             storage: Storage::new(mistake == Some(Mistake::RenameOverwrites)),
             writers,
-            mistake,
             turn: 0,
             tally: Tally::new(),
             history: None,
