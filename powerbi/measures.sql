@@ -11,13 +11,15 @@ select count(*) from marts.fact_order;
 select count(completed_at) from marts.fact_order;
 
 -- measure: Average order value
-select avg(amount) from marts.fact_order where completed_at is not null;
+select avg(amount) from marts.fact_order
+where completed_at is not null;
 
 -- measure: Items sold
 select sum(quantity) from marts.fact_order;
 
 -- measure: Items per order
-select avg(quantity) from marts.fact_order where completed_at is not null;
+select avg(quantity) from marts.fact_order
+where completed_at is not null;
 
 -- measure: Revenue per day
 select avg(revenue) from marts.daily_revenue;
@@ -32,13 +34,16 @@ select count(*) - count(completed_at) from marts.fact_order;
 select sum(attempted_amount) filter (where completed_at is null) from marts.fact_order;
 
 -- measure: Recovered orders
-select count(*) from marts.fact_order where completed_at is not null and failed_at is not null;
+select count(*) from marts.fact_order
+where completed_at is not null and failed_at is not null;
 
 -- measure: Recovered revenue
-select sum(amount) from marts.fact_order where failed_at is not null;
+select sum(amount) from marts.fact_order
+where failed_at is not null;
 
 -- measure: Recovery rate
-select avg((completed_at is not null)::integer) from marts.fact_order where failed_at is not null;
+select avg((completed_at is not null)::integer) from marts.fact_order
+where failed_at is not null;
 
 -- measure: Sessions
 select sum(sessions) from marts.funnel;
@@ -68,20 +73,24 @@ select count(*) from marts.fact_event;
 select count(distinct user_id) from marts.fact_event;
 
 -- measure: Errors
-select count(*) from marts.fact_event where event_type = 'error';
+select count(*) from marts.fact_event
+where event_type = 'error';
 
 -- measure: Error rate
 select avg((event_type = 'error')::integer) from marts.fact_event;
 
 -- measure: Failed attempts
-select count(*) from marts.fact_event where event_type = 'order_failed';
+select count(*) from marts.fact_event
+where event_type = 'order_failed';
 
 -- measure: Completions
-select count(*) from marts.fact_event where event_type = 'order_complete';
+select count(*) from marts.fact_event
+where event_type = 'order_complete';
 
 -- measure: Failure rate
 select avg((event_type = 'order_failed')::integer)
-from marts.fact_event where event_type in ('order_failed', 'order_complete');
+from marts.fact_event
+where event_type in ('order_failed', 'order_complete');
 
 -- measure: Failures
 select sum(failures) from marts.failures_by_hour;
@@ -90,35 +99,58 @@ select sum(failures) from marts.failures_by_hour;
 select count(*) from marts.dim_user;
 
 -- measure: Buyers
-select count(distinct user_id) from marts.fact_order where completed_at is not null;
+select count(distinct user_id) from marts.fact_order
+where completed_at is not null;
 
 -- measure: Share of buyers
+with fact_order as (
+    select distinct user_id from marts.fact_order
+    where completed_at is not null
+)
+
 select avg((fact_order.user_id is not null)::integer)
 from marts.dim_user
-left join (select distinct user_id from marts.fact_order where completed_at is not null) as fact_order
+left join fact_order
     on dim_user.user_id = fact_order.user_id;
 
 -- measure: Repeat buyers
 select count(*)
-from (select user_id from marts.fact_order group by user_id having count(completed_at) > 1) as repeat_buyer;
+from (
+    select user_id from marts.fact_order
+    group by user_id
+    having count(completed_at) > 1
+) as repeat_buyer;
 
 -- measure: Repeat rate
 select avg((buyer.orders > 1)::integer)
-from (select count(*) as orders from marts.fact_order where completed_at is not null group by user_id) as buyer;
+from (
+    select count(*) as orders from marts.fact_order
+    where completed_at is not null
+    group by user_id
+) as buyer;
 
 -- measure: Revenue per buyer
 select avg(buyer.revenue)
-from (select sum(amount) as revenue from marts.fact_order where completed_at is not null group by user_id) as buyer;
+from (
+    select sum(amount) as revenue from marts.fact_order
+    where completed_at is not null
+    group by user_id
+) as buyer;
 
 -- measure: Orders per buyer
 select avg(buyer.orders)
-from (select count(*) as orders from marts.fact_order where completed_at is not null group by user_id) as buyer;
+from (
+    select count(*) as orders from marts.fact_order
+    where completed_at is not null
+    group by user_id
+) as buyer;
 
 -- measure: Customers per day
 select avg(customers) from marts.daily_revenue;
 
 -- measure: New customers
-select sum(cohort_size) from marts.cohort_retention where weeks_since = 0;
+select sum(cohort_size) from marts.cohort_retention
+where weeks_since = 0;
 
 -- measure: Cohort customers
 select sum(customers) from marts.cohort_retention;
@@ -127,10 +159,12 @@ select sum(customers) from marts.cohort_retention;
 select sum(customers)::double precision / sum(cohort_size) filter (where weeks_since = 0) from marts.cohort_retention;
 
 -- measure: Products
-select count(*) from marts.dim_product where product_id != 'unknown';
+select count(*) from marts.dim_product
+where product_id != 'unknown';
 
 -- measure: Products sold
-select count(distinct product_id) from marts.product_performance where orders > 0;
+select count(distinct product_id) from marts.product_performance
+where orders > 0;
 
 -- measure: Share of products sold
 select count(distinct product_performance.product_id)::double precision / count(distinct dim_product.product_id)

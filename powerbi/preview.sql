@@ -1,3 +1,4 @@
+-- sqlfluff:exclude_rules:RF04,RF05,ST06
 -- What each chart and table of the report shows, for preview.py: grouped by the visual's columns, and its measures
 -- under their own names. Cards are the measures of measures.sql.
 
@@ -12,23 +13,39 @@ group by dim_date.full_date
 order by dim_date.full_date;
 
 -- visual: sales/revenue_by_country
-select geo_country, sum(amount) as "Revenue" from marts.fact_order group by geo_country order by 2 desc nulls last;
+select
+    geo_country,
+    sum(amount) as "Revenue"
+from marts.fact_order
+group by geo_country
+order by "Revenue" desc nulls last;
 
 -- visual: sales/revenue_by_device
-select device_type, sum(amount) as "Revenue" from marts.fact_order group by device_type order by 2 desc nulls last;
+select
+    device_type,
+    sum(amount) as "Revenue"
+from marts.fact_order
+group by device_type
+order by "Revenue" desc nulls last;
 
 -- visual: sales/orders_by_shipping
-select shipping_method, count(*) as "Completed orders"
+select
+    shipping_method,
+    count(*) as "Completed orders"
 from marts.fact_order
 where completed_at is not null
 group by shipping_method
-order by 2 desc;
+order by "Completed orders" desc;
 
 -- visual: sales/cities
-select geo_country, geo_city, count(completed_at) as "Completed orders", sum(amount) as "Revenue"
+select
+    geo_country,
+    geo_city,
+    count(completed_at) as "Completed orders",
+    sum(amount) as "Revenue"
 from marts.fact_order
 group by geo_country, geo_city
-order by 4 desc nulls last;
+order by "Revenue" desc nulls last;
 
 -- visual: funnel/steps
 select
@@ -57,7 +74,7 @@ select
     sum(completed)::double precision / sum(sessions) as "Conversion"
 from marts.funnel
 group by device_type
-order by 4 desc;
+order by "Conversion" desc;
 
 -- visual: funnel/countries
 select
@@ -69,14 +86,16 @@ select
     sum(completed)::double precision / sum(sessions) as "Conversion"
 from marts.funnel
 group by geo_country
-order by 2 desc;
+order by "Sessions" desc;
 
 -- visual: products/revenue_by_category
-select dim_product.category, sum(product_performance.revenue) as "Product revenue"
+select
+    dim_product.category,
+    sum(product_performance.revenue) as "Product revenue"
 from marts.product_performance
 inner join marts.dim_product on product_performance.product_id = dim_product.product_id
 group by dim_product.category
-order by 2 desc;
+order by "Product revenue" desc;
 
 -- visual: products/interest_by_category
 select
@@ -87,7 +106,7 @@ select
 from marts.product_performance
 inner join marts.dim_product on product_performance.product_id = dim_product.product_id
 group by dim_product.category
-order by 2 desc;
+order by "Product searches" desc;
 
 -- visual: products/best_products
 select
@@ -103,36 +122,48 @@ from marts.product_performance
 inner join marts.dim_product on product_performance.product_id = dim_product.product_id
 -- Power BI puts products of one name into one row
 group by dim_product.name, dim_product.category, dim_product.brand, dim_product.price, dim_product.rating
-order by 8 desc;
+order by "Product revenue" desc;
 
 -- visual: products/brands
-select dim_product.brand, sum(product_performance.revenue) as "Product revenue"
+select
+    dim_product.brand,
+    sum(product_performance.revenue) as "Product revenue"
 from marts.product_performance
 inner join marts.dim_product on product_performance.product_id = dim_product.product_id
 group by dim_product.brand
-order by 2 desc;
+order by "Product revenue" desc;
 
 -- visual: customers/new_customers
-select cohort_week, sum(cohort_size) as "New customers"
+select
+    cohort_week,
+    sum(cohort_size) as "New customers"
 from marts.cohort_retention
 where weeks_since = 0
 group by cohort_week
 order by cohort_week;
 
 -- visual: customers/retention
-select cohort_week, weeks_since, customers::double precision / cohort_size as "Retention"
+select
+    cohort_week,
+    weeks_since,
+    customers::double precision / cohort_size as "Retention"
 from marts.cohort_retention
 order by cohort_week, weeks_since;
 
 -- visual: customers/revenue_by_home
-select dim_user.country, sum(fact_order.amount) as "Revenue"
+select
+    dim_user.country,
+    sum(fact_order.amount) as "Revenue"
 from marts.fact_order
 inner join marts.dim_user on fact_order.user_id = dim_user.user_id
 group by dim_user.country
-order by 2 desc nulls last;
+order by "Revenue" desc nulls last;
 
 -- visual: customers/buyers_by_age
-select dim_user.age, dim_user.sex, count(distinct fact_order.user_id) as "Buyers"
+select
+    dim_user.age,
+    dim_user.sex,
+    count(distinct fact_order.user_id) as "Buyers"
 from marts.fact_order
 inner join marts.dim_user on fact_order.user_id = dim_user.user_id
 where fact_order.completed_at is not null
@@ -148,17 +179,25 @@ select
 from marts.fact_order
 inner join marts.dim_user on fact_order.user_id = dim_user.user_id
 group by dim_user.full_name, dim_user.country
-order by 4 desc nulls last;
+order by "Revenue" desc nulls last;
 
 -- visual: operations/failures_by_day
-select dim_date.full_date, failures_by_hour.failure, sum(failures_by_hour.failures) as "Failures"
+select
+    dim_date.full_date,
+    failures_by_hour.failure,
+    sum(failures_by_hour.failures) as "Failures"
 from marts.failures_by_hour
 inner join marts.dim_date on failures_by_hour.date_sk = dim_date.date_sk
 group by dim_date.full_date, failures_by_hour.failure
 order by dim_date.full_date, failures_by_hour.failure;
 
 -- visual: operations/kinds
-select failure, sum(failures) as "Failures" from marts.failures_by_hour group by failure order by 2 desc;
+select
+    failure,
+    sum(failures) as "Failures"
+from marts.failures_by_hour
+group by failure
+order by "Failures" desc;
 
 -- visual: operations/lost_and_recovered
 select
@@ -178,7 +217,7 @@ select
     avg((event_type = 'error')::integer) as "Error rate"
 from marts.fact_event
 group by device_type
-order by 2 desc;
+order by "Failure rate" desc;
 
 -- visual: operations/troubled_countries
 select
@@ -190,4 +229,4 @@ select
     filter (where event_type in ('order_failed', 'order_complete')) as "Failure rate"
 from marts.fact_event
 group by geo_country
-order by 2 desc;
+order by "Events" desc;
