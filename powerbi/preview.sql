@@ -1,5 +1,4 @@
--- Columns have the names that the report shows, and queries are short: sorted by place.
--- sqlfluff:exclude_rules:RF05,AM06,ST05
+-- sqlfluff:exclude_rules:RF04,RF05,ST06
 -- What each chart and table of the report shows, for preview.py: grouped by the visual's columns, and its measures
 -- under their own names. Cards are the measures of measures.sql.
 
@@ -19,7 +18,7 @@ select
     sum(amount) as "Revenue"
 from marts.fact_order
 group by geo_country
-order by 2 desc nulls last;
+order by "Revenue" desc nulls last;
 
 -- visual: sales/revenue_by_device
 select
@@ -27,7 +26,7 @@ select
     sum(amount) as "Revenue"
 from marts.fact_order
 group by device_type
-order by 2 desc nulls last;
+order by "Revenue" desc nulls last;
 
 -- visual: sales/orders_by_shipping
 select
@@ -36,7 +35,7 @@ select
 from marts.fact_order
 where completed_at is not null
 group by shipping_method
-order by 2 desc;
+order by "Completed orders" desc;
 
 -- visual: sales/cities
 select
@@ -46,7 +45,7 @@ select
     sum(amount) as "Revenue"
 from marts.fact_order
 group by geo_country, geo_city
-order by 4 desc nulls last;
+order by "Revenue" desc nulls last;
 
 -- visual: funnel/steps
 select
@@ -75,7 +74,7 @@ select
     sum(completed)::double precision / sum(sessions) as "Conversion"
 from marts.funnel
 group by device_type
-order by 4 desc;
+order by "Conversion" desc;
 
 -- visual: funnel/countries
 select
@@ -87,7 +86,7 @@ select
     sum(completed)::double precision / sum(sessions) as "Conversion"
 from marts.funnel
 group by geo_country
-order by 2 desc;
+order by "Sessions" desc;
 
 -- visual: products/revenue_by_category
 select
@@ -96,7 +95,7 @@ select
 from marts.product_performance
 inner join marts.dim_product on product_performance.product_id = dim_product.product_id
 group by dim_product.category
-order by 2 desc;
+order by "Product revenue" desc;
 
 -- visual: products/interest_by_category
 select
@@ -107,7 +106,7 @@ select
 from marts.product_performance
 inner join marts.dim_product on product_performance.product_id = dim_product.product_id
 group by dim_product.category
-order by 2 desc;
+order by "Product searches" desc;
 
 -- visual: products/best_products
 select
@@ -123,7 +122,7 @@ from marts.product_performance
 inner join marts.dim_product on product_performance.product_id = dim_product.product_id
 -- Power BI puts products of one name into one row
 group by dim_product.name, dim_product.category, dim_product.brand, dim_product.price, dim_product.rating
-order by 8 desc;
+order by "Product revenue" desc;
 
 -- visual: products/brands
 select
@@ -132,7 +131,7 @@ select
 from marts.product_performance
 inner join marts.dim_product on product_performance.product_id = dim_product.product_id
 group by dim_product.brand
-order by 2 desc;
+order by "Product revenue" desc;
 
 -- visual: customers/new_customers
 select
@@ -158,7 +157,7 @@ select
 from marts.fact_order
 inner join marts.dim_user on fact_order.user_id = dim_user.user_id
 group by dim_user.country
-order by 2 desc nulls last;
+order by "Revenue" desc nulls last;
 
 -- visual: customers/buyers_by_age
 select
@@ -180,7 +179,7 @@ select
 from marts.fact_order
 inner join marts.dim_user on fact_order.user_id = dim_user.user_id
 group by dim_user.full_name, dim_user.country
-order by 4 desc nulls last;
+order by "Revenue" desc nulls last;
 
 -- visual: operations/failures_by_day
 select
@@ -198,7 +197,7 @@ select
     sum(failures) as "Failures"
 from marts.failures_by_hour
 group by failure
-order by 2 desc;
+order by "Failures" desc;
 
 -- visual: operations/lost_and_recovered
 select
@@ -218,7 +217,7 @@ select
     avg((event_type = 'error')::integer) as "Error rate"
 from marts.fact_event
 group by device_type
-order by 2 desc;
+order by "Failure rate" desc;
 
 -- visual: operations/troubled_countries
 select
@@ -230,4 +229,4 @@ select
     filter (where event_type in ('order_failed', 'order_complete')) as "Failure rate"
 from marts.fact_event
 group by geo_country
-order by 2 desc;
+order by "Events" desc;

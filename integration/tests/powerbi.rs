@@ -783,7 +783,7 @@ fn columns_are_those_of_the_warehouse(stage: &Stage, model: &tmdl::Object) -> an
     let mut client = stage.sql()?;
     for table in model.all("table") {
         let query = "select column_name::text, data_type::text from information_schema.columns
-                     where table_schema = 'marts' and table_name = $1";
+                     where table_schema = 'marts' and table_name = $1::text";
         let mut warehouse = BTreeMap::new();
         for row in client.query(query, &[&table.name])? {
             let (column, data_type): (String, String) = (row.get(0), row.get(1));
