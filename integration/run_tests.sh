@@ -45,7 +45,7 @@ execute() {
 for name in "${names[@]}"; do execute "$name" "$@"; done
 
 if [[ ${#drawn[@]} -gt 0 ]]; then
-  seed=${SEED:-$(date +%s)} minutes=${TEST_MINUTES:-26} taken=0
+  seed=${SEED:-$(date +%s)} minutes=${TEST_MINUTES:-24} taken=0
   printf '\nSEED=%s draws the tests of faults of servers, until %s minutes are over\n' "$seed" "$minutes"
   while read -r name test; do
     ((SECONDS < minutes * 60)) || break

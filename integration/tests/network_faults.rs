@@ -207,7 +207,7 @@ fn an_archive_that_stood_still_cannot_write_what_another_has_written() -> anyhow
             .args(["--group", &group])
             .start()
     };
-    let zombie = follow("3600")?;
+    let zombie = follow("30")?;
     produce(&stage, "6000", "85")?;
     // full files are in the chain, the rest is in its memory
     wait_until("it has archived some", || {

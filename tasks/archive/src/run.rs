@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use chain::{Appended, Hdfs, Raw, Record, newest_epoch};
@@ -24,6 +24,9 @@ use crate::sweep::sweep;
 
 /// How long a poll waits: the tick of ages, ends and signals.
 const TICK: Duration = Duration::from_millis(100);
+
+/// How often the group's offsets are committed again.
+const SAY_AGAIN: Duration = Duration::from_secs(5);
 
 /// The summary line.
 #[derive(Debug, Default, Serialize)]
@@ -66,6 +69,8 @@ pub fn run(options: &Options, hdfs: Hdfs, stop: &Stop) -> anyhow::Result<Outcome
         consumer: &consumer,
         batches: BTreeMap::new(),
         ending: BTreeMap::new(),
+        positions: BTreeMap::new(),
+        said: Instant::now(),
         ended,
         endings,
         ends: BTreeMap::new(),
@@ -108,6 +113,10 @@ struct Archive<'a> {
     /// Memory of the file that each partition is ending, in a thread: closing one takes half a
     /// second, in which the next one fills. One at a time, because each begins where the last ends.
     ending: BTreeMap<i32, usize>,
+    /// Where the chain of each partition ends, as far as this run has written it.
+    positions: BTreeMap<i32, i64>,
+    /// When these were last committed for the group.
+    said: Instant,
     ended: Sender<Ended>,
     endings: Receiver<Ended>,
     /// Where each partition ended when the run started; none under --follow.
@@ -166,6 +175,9 @@ impl Archive<'_> {
             self.apply(change)?;
         }
         self.take_ended()?;
+        if self.said.elapsed() >= SAY_AGAIN {
+            self.commit_positions()?;
+        }
         self.commit_due()
     }
 
@@ -232,7 +244,10 @@ impl Archive<'_> {
                 for partition in &partitions {
                     self.batches.remove(partition);
                 }
-                self.wait_for(&partitions)
+                self.wait_for(&partitions)?;
+                self.positions
+                    .retain(|partition, _| !partitions.contains(partition));
+                Ok(())
             }
             Change::Failed(failure) => Err(failure),
         }
@@ -348,9 +363,8 @@ impl Archive<'_> {
     fn account_for(&mut self, (partition, result): Ended) -> anyhow::Result<()> {
         self.ending.remove(&partition);
         let mut failure = None;
-        let mut positions = TopicPartitionList::new();
         match result {
-            Ok(committed) => self.account(&committed, &mut positions)?,
+            Ok(committed) => self.account(&committed)?,
             Err(error) => failure = Some(error),
         }
         // every file that got through is accounted for before a failure ends the run
@@ -359,26 +373,35 @@ impl Archive<'_> {
                 let (partition, result) = self.endings.recv().context("no file is ending")?;
                 self.ending.remove(&partition);
                 if let Ok(committed) = result {
-                    self.account(&committed, &mut positions)?;
+                    self.account(&committed)?;
                 }
             }
         }
-        if positions.count() > 0 {
-            failpoint("archive.before_group_commit");
-            // for lag monitoring alone: nobody resumes from it
-            if let Err(error) = self.consumer.commit(&positions, CommitMode::Async) {
-                warn!("the group's offsets are not up to date: {error}");
-            }
-            failpoint("archive.after_group_commit");
-        }
+        self.commit_positions()?;
         failure.map_or(Ok(()), Err)
     }
 
-    fn account(
-        &mut self,
-        committed: &Committed,
-        positions: &mut TopicPartitionList,
-    ) -> anyhow::Result<()> {
+    /// Commits the group's offsets, for lag monitoring alone: nobody resumes from them. One that is
+    /// overtaken by a rebalance is refused, and nobody tells: so they are committed again.
+    fn commit_positions(&mut self) -> anyhow::Result<()> {
+        self.said = Instant::now();
+        if self.positions.is_empty() {
+            return Ok(());
+        }
+        let mut list = TopicPartitionList::new();
+        for (partition, next) in &self.positions {
+            let topic = &self.options.kafka.kafka_topic;
+            list.add_partition_offset(topic, *partition, Offset::Offset(*next))?;
+        }
+        failpoint("archive.before_group_commit");
+        if let Err(error) = self.consumer.commit(&list, CommitMode::Async) {
+            warn!("the group's offsets are not up to date: {error}");
+        }
+        failpoint("archive.after_group_commit");
+        Ok(())
+    }
+
+    fn account(&mut self, committed: &Committed) -> anyhow::Result<()> {
         let partition = committed.chain.partition;
         if committed.appended == Appended::Lost {
             self.summary.lost_races += 1;
@@ -410,11 +433,7 @@ impl Archive<'_> {
                 committed.file_bytes >> 10
             ),
         );
-        positions.add_partition_offset(
-            &committed.chain.topic,
-            partition,
-            Offset::Offset(committed.next),
-        )?;
+        self.positions.insert(partition, committed.next);
         Ok(())
     }
 
