@@ -180,6 +180,8 @@ pub fn consumer(
         ("partition.assignment.strategy", "range"),
         ("check.crcs", "true"),
         ("queued.max.messages.kbytes", prefetch_kib.as_str()),
+        // a full queue is emptied in a fraction of the second that librdkafka would wait before it looks again
+        ("fetch.queue.backoff.ms", "10"),
     ];
     kafka
         .client_config("archive", &settings)
