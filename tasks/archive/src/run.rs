@@ -261,25 +261,22 @@ impl Archive<'_> {
         let held = filling + self.ending.values().sum::<usize>();
         let short = held > self.options.batch_bytes();
         let full = |batch: &Batch| batch.payload_bytes() >= flush_bytes || batch.age() >= flush_age;
-        let free = |partition: &i32| !self.ending.contains_key(partition);
-        // those that are half full go along with a full one: fewer moments in which a kill repeats work
-        let any_full = self
-            .batches
-            .iter()
-            .any(|(partition, batch)| free(partition) && !batch.is_empty() && full(batch));
+        // what may end now: one file of a partition at a time
+        let ready = || {
+            let held = self.batches.iter();
+            held.filter(|(partition, batch)| {
+                !batch.is_empty() && !self.ending.contains_key(partition)
+            })
+        };
+        let any_full = ready().any(|(_, batch)| full(batch));
         if !any_full && !short {
             return Ok(());
         }
-        let fullest = self
-            .batches
-            .iter()
-            .filter(|(partition, batch)| free(partition) && !batch.is_empty())
+        // those that are half full go along with a full one: fewer moments in which a kill repeats work
+        let fullest = ready()
             .max_by_key(|(_, batch)| batch.held_bytes())
             .map(|(partition, _)| *partition);
-        let due: Vec<i32> = self
-            .batches
-            .iter()
-            .filter(|(partition, batch)| free(partition) && !batch.is_empty())
+        let due: Vec<i32> = ready()
             .filter(|(partition, batch)| {
                 full(batch)
                     || (any_full && batch.payload_bytes() >= flush_bytes / 2)
