@@ -257,12 +257,6 @@ impl Stage {
         Ok(())
     }
 
-    /// Bytes of all files below a directory on HDFS.
-    pub fn bytes_below(&self, path: &str) -> anyhow::Result<u64> {
-        let files = self.hdfs.list_status(path, true)?;
-        Ok(files.iter().map(|file| file.length as u64).sum())
-    }
-
     /// Replaces a file on HDFS.
     pub fn replace_file(&self, path: &str, data: Vec<u8>) -> anyhow::Result<()> {
         self.hdfs.delete(path, false)?;

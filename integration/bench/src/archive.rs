@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, ensure};
-use integration::{Cost, Stage, setting};
+use integration::{Cost, Stage};
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::{ClientConfig, Offset, TopicPartitionList};
 
@@ -38,11 +38,11 @@ pub fn measure(events: u64, spark_events: u64, rounds: u32) -> anyhow::Result<Ve
     let mut file_bytes = 0;
     for round in 0..rounds {
         let mut take_ours = || -> anyhow::Result<()> {
-            let (seconds, cost, bytes) = archive(&big, events)?;
-            ours.add(events, seconds, cost);
+            let (cost, bytes) = archive(&big, events)?;
+            ours.add(events, cost.seconds, cost);
             file_bytes = bytes;
-            let (seconds, cost, _) = archive(&small, spark_events)?;
-            ours_small.add(spark_events, seconds, cost);
+            let (cost, _) = archive(&small, spark_events)?;
+            ours_small.add(spark_events, cost.seconds, cost);
             Ok(())
         };
         if round % 2 == 0 {
@@ -152,13 +152,13 @@ pub fn filled(name: &str, events: u64) -> anyhow::Result<Stage> {
     Ok(stage)
 }
 
-/// Archives the topic into an empty directory: seconds, cost, and bytes of the files.
-fn archive(stage: &Stage, events: u64) -> anyhow::Result<(f64, Cost, u64)> {
+/// Archives the topic into an empty directory: what it took, and bytes of the files.
+fn archive(stage: &Stage, events: u64) -> anyhow::Result<(Cost, u64)> {
     stage.delete_directory(&stage.raw_root)?;
     let (summary, cost) = run_ours(stage.task("archive"))?;
     ensure!(summary["records"].as_u64() == Some(events), "{summary}");
     let bytes = summary["file_bytes"].as_u64().context("file_bytes")?;
-    Ok((cost.seconds, cost, bytes))
+    Ok((cost, bytes))
 }
 
 /// Seconds in which a consumer reads the topic, and does nothing with it.
@@ -185,11 +185,10 @@ fn read_all(stage: &Stage, events: u64) -> anyhow::Result<f64> {
 }
 
 fn consumer_performance(stage: &Stage, events: u64) -> anyhow::Result<f64> {
-    let servers = setting("KAFKA_BOOTSTRAP_SERVERS", "kafka:9092");
     let count = events.to_string();
     let words = [
         "--bootstrap-server",
-        &servers,
+        &stage.kafka.bootstrap_servers,
         "--topic",
         &stage.topic,
         "--timeout",

@@ -44,7 +44,7 @@ pub fn measure(events: u64, histories: &[u64]) -> anyhow::Result<Vec<Figure>> {
                 what: format!("a run with {events} new events after {history} old ones, {}", step.name),
                 unit: "s".to_owned(),
                 how: "the tasks of the DAG one after another on tables that hold the history, each from the start of its process (dbt: of its container) to its end; \
-                      one run of each. `audit` is the one without --full, as in the DAG"
+                      one run of each, without catalog and audit"
                     .to_owned(),
                 ours: vec![step.seconds],
                 peer: Some(Peer {
