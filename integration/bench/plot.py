@@ -58,7 +58,7 @@ def main():
     for path in sorted(folder.glob("*.json")):
         figure = json.loads(path.read_text())
         if figure["peer"]:
-            kind = {"µs/event": "cpu", "MiB": "memory"}.get(figure["unit"])
+            kind = {"µs/event": "cpu", "MiB": "memory", "bytes/event": "bytes"}.get(figure["unit"])
             groups[kind or path.stem.split("-")[0]].append(figure)
     for group, figures in groups.items():
         draw(folder, group, figures)

@@ -1,5 +1,6 @@
 #!/bin/bash
-# make bench [BENCH='produce archive …']: measures on the running stack, whose own work stands still meanwhile; results go to docs/benchmarks.
+# make bench [BENCH='produce archive …'] [BENCH_FOLDER=DIR]: measures on the running stack, whose own work stands still meanwhile;
+# results go to docs/benchmarks.
 set -euo pipefail
 here=$(dirname "$0")
 source "$here/steps.sh"
@@ -34,14 +35,15 @@ docker volume create "$share" > /dev/null
 trap end EXIT
 [[ ${#stopped[@]} -eq 0 ]] || compose stop "${stopped[@]}" > /dev/null 2>&1
 
-mkdir -p docs/benchmarks
+results=$(realpath -m "${BENCH_FOLDER:-docs/benchmarks}")
+mkdir -p "$results"
 mapfile -t settings < <(env | sed -n 's/^\(BENCH_[A-Z_]*\)=.*/--env=\1/p')
 for benchmark in ${BENCH:-micro produce archive stream load delay start history}; do
   step "measuring: $benchmark"
   [[ $benchmark != micro ]] || integration/bench/micro/run.sh "$PIPELINE_TAG" "$share"
   docker run --rm --network "$COMPOSE_PROJECT_NAME" --env-file .env --env "BENCH_VOLUME=$share" "${settings[@]}" --entrypoint bench \
-    --volume "$share:/share" --volume "$root/docs/benchmarks:/results" --volume /var/run/docker.sock:/var/run/docker.sock \
+    --volume "$share:/share" --volume "$results:/results" --volume /var/run/docker.sock:/var/run/docker.sock \
     "ecomm-pipeline/test:$PIPELINE_TAG" "$benchmark"
 done
-docker run --rm --entrypoint python --env MPLCONFIGDIR=/tmp --volume "$root/docs/benchmarks:/results" --volume "$root/integration/bench/plot.py:/plot.py:ro" \
+docker run --rm --entrypoint python --env MPLCONFIGDIR=/tmp --volume "$results:/results" --volume "$root/integration/bench/plot.py:/plot.py:ro" \
   "ecomm-pipeline/bench-spark:$PIPELINE_TAG" /plot.py /results

@@ -8,7 +8,7 @@ use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::{ClientConfig, Offset, TopicPartitionList};
 
 use crate::peer::{kafka_tool, run_ours, run_spark};
-use crate::report::{Figure, Peer};
+use crate::report::Figure;
 
 const PARTITIONS: i32 = 4;
 
@@ -75,64 +75,55 @@ pub fn measure(events: u64, spark_events: u64, rounds: u32) -> anyhow::Result<Ve
          of the same kind; its rate counts from the start of the query, without the start of Spark. CPU is that of the \
          whole process with its start, of both; the servers' is in neither. Memory is that of the largest process"
     );
-    let figure =
-        |name: &str, what: &str, unit: &str, ours: &[f64], peer: (&str, &[f64]), aim: &str| {
-            Figure {
-                name: format!("hdfs-{name}"),
-                what: what.to_owned(),
-                unit: unit.to_owned(),
-                how: spark_how.clone(),
-                ours: ours.to_vec(),
-                peer: Some(Peer {
-                    name: peer.0.to_owned(),
-                    values: peer.1.to_vec(),
-                }),
-                aim: aim.to_owned(),
-            }
-        };
     let bare_how = format!(
         "the same {events} events read and thrown away: by a loop around rdkafka's `BaseConsumer` with the settings of `archive`, and by \
          Kafka's own ConsumerPerformance (its `fetch.nMsg.sec`, which leaves out its start). `archive` also compresses, writes to HDFS and commits"
     );
-    let consumer = |name: &str, peer: &str, values: Vec<f64>, aim: &str| Figure {
-        name: format!("hdfs-{name}"),
-        what: "Kafka to HDFS beside a consumer alone".to_owned(),
-        unit: "events/s".to_owned(),
-        how: bare_how.clone(),
-        ours: ours.rates.clone(),
-        peer: Some(Peer {
-            name: peer.to_owned(),
-            values,
-        }),
-        aim: aim.to_owned(),
+    let of_spark = |name: &str, what: &str, unit: &str, ours: &[f64]| {
+        Figure::new(&format!("hdfs-{name}"), what, unit, &spark_how, ours)
     };
-    let what = "Kafka to HDFS";
+    let rate = |name: &str| of_spark(name, "Kafka to HDFS", "events/s", &ours.rates);
+    let cpu = |name: &str| of_spark(name, "Kafka to HDFS, CPU", "µs/event", &ours.micros);
+    let alone = |name: &str| {
+        let what = "Kafka to HDFS beside a consumer alone";
+        Figure::new(name, what, "events/s", &bare_how, &ours.rates)
+    };
     Ok(vec![
-        figure("1-rate-parquet", what, "events/s", &ours.rates, ("Spark, Parquet", &parquet.rates), "10"),
-        figure("2-rate-json", what, "events/s", &ours.rates, ("Spark, JSON", &json.rates), "10"),
-        figure("3-cpu-parquet", "Kafka to HDFS, CPU", "µs/event", &ours.micros, ("Spark, Parquet", &parquet.micros), "0.1"),
-        figure("4-cpu-json", "Kafka to HDFS, CPU", "µs/event", &ours.micros, ("Spark, JSON", &json.micros), "0.1"),
-        figure("5-memory", "Kafka to HDFS, peak memory", "MiB", &ours.mib, ("Spark, Parquet", &parquet.mib), "0.1"),
-        consumer("6-bare-consumer", "bare rdkafka consumer", bare, "0.7"),
-        consumer("7-consumer-performance", "ConsumerPerformance", java, ""),
-        Figure {
-            name: "hdfs-8-growth".to_owned(),
-            what: format!("peak memory of `archive`, {events} events of backlog beside {spark_events}"),
-            unit: "MiB".to_owned(),
-            how: "the same process on both topics of this benchmark".to_owned(),
-            ours: ours.mib.clone(),
-            peer: Some(Peer { name: format!("{spark_events} events"), values: ours_small.mib.clone() }),
-            aim: "1".to_owned(),
-        },
-        Figure {
-            name: "hdfs-9-bytes".to_owned(),
-            what: "raw files on HDFS".to_owned(),
-            unit: "bytes/event".to_owned(),
-            how: "zstd Parquet with offset, time, key and payload as received; an event of this benchmark has some 470 bytes".to_owned(),
-            ours: vec![file_bytes as f64 / events as f64],
-            peer: None,
-            aim: String::new(),
-        },
+        rate("1-rate-parquet")
+            .beside("Spark, Parquet", &parquet.rates)
+            .aim("10"),
+        rate("2-rate-json")
+            .beside("Spark, JSON", &json.rates)
+            .aim("10"),
+        cpu("3-cpu-parquet")
+            .beside("Spark, Parquet", &parquet.micros)
+            .aim("0.1"),
+        cpu("4-cpu-json")
+            .beside("Spark, JSON", &json.micros)
+            .aim("0.1"),
+        of_spark("5-memory", "Kafka to HDFS, peak memory", "MiB", &ours.mib)
+            .beside("Spark, Parquet", &parquet.mib)
+            .aim("0.1"),
+        alone("hdfs-6-bare-consumer")
+            .beside("bare rdkafka consumer", &bare)
+            .aim("0.7"),
+        alone("hdfs-7-consumer-performance").beside("ConsumerPerformance", &java),
+        Figure::new(
+            "hdfs-8-growth",
+            &format!("peak memory of `archive`, {events} events of backlog beside {spark_events}"),
+            "MiB",
+            "the same process on both topics of this benchmark",
+            &ours.mib,
+        )
+        .beside(&format!("{spark_events} events"), &ours_small.mib)
+        .aim("1"),
+        Figure::new(
+            "hdfs-9-bytes",
+            "raw files on HDFS",
+            "bytes/event",
+            "zstd Parquet with offset, time, key and payload as received; an event of this benchmark has some 470 bytes",
+            &[file_bytes as f64 / events as f64],
+        ),
     ])
 }
 

@@ -6,7 +6,7 @@ use anyhow::ensure;
 use integration::{Stage, Task, image, network};
 
 use crate::peer::{run_ours, run_spark};
-use crate::report::{Figure, Peer};
+use crate::report::Figure;
 
 /// Both, in turns.
 pub fn measure(rounds: u32) -> anyhow::Result<Vec<Figure>> {
@@ -39,39 +39,20 @@ pub fn measure(rounds: u32) -> anyhow::Result<Vec<Figure>> {
     }
     let how = "`docker run` of `archive` on a topic of 4 partitions that it has archived already: it asks Kafka and HDFS, and ends. Spark: `docker run` of spark-submit with a \
                session that counts one row. Both from the call to the end of the container, files in the page cache. The engine's own share is that of a container that runs `true`";
-    let figure = |name: &str, what: &str, ours: Vec<f64>, peer: (&str, &[f64]), aim: &str| Figure {
-        name: format!("start-{name}"),
-        what: what.to_owned(),
-        unit: "s".to_owned(),
-        how: how.to_owned(),
-        ours,
-        peer: Some(Peer {
-            name: peer.0.to_owned(),
-            values: peer.1.to_vec(),
-        }),
-        aim: aim.to_owned(),
+    let figure = |name: &str, what: &str, ours: &[f64]| {
+        Figure::new(name, what, "s", how, ours).beside("spark-submit in a container", &peers)
     };
     Ok(vec![
+        figure("start-1-container", "cold start, container", &containers).aim("0.02"),
         figure(
-            "1-container",
-            "cold start, container",
-            containers,
-            ("spark-submit in a container", &peers),
-            "0.02",
-        ),
-        figure(
-            "2-process",
+            "start-2-process",
             "cold start, the process alone",
-            processes,
-            ("spark-submit in a container", &peers),
-            "",
+            &processes,
         ),
         figure(
-            "3-engine",
+            "start-3-engine",
             "of it the engine's: a container that runs `true`",
-            bare,
-            ("spark-submit in a container", &peers),
-            "",
+            &bare,
         ),
     ])
 }

@@ -16,7 +16,7 @@ use scylla::statement::prepared::PreparedStatement;
 use scylla::value::{CqlDate, CqlTimestamp};
 
 use crate::peer::spark;
-use crate::report::{Figure, Peer, quantile};
+use crate::report::{Figure, quantile};
 
 const PARTITIONS: i32 = 4;
 
@@ -30,27 +30,26 @@ const PATIENCE: Duration = Duration::from_secs(60);
 pub fn measure(rate: u32, seconds: u32) -> anyhow::Result<Vec<Figure>> {
     let (ours, how) = of_stream(rate, seconds)?;
     let spark = of_spark(rate, seconds)?;
-    let figure = |name: &str, what: &str, share: f64, aim: &str| Figure {
-        name: format!("delay-{name}"),
-        what: format!("produce to queryable in Cassandra, {what}"),
-        unit: "ms".to_owned(),
-        how: how.clone(),
-        ours: vec![quantile(&ours, share)],
-        peer: Some(Peer {
-            name: "Spark, default trigger".to_owned(),
-            values: vec![quantile(&spark, share)],
-        }),
-        aim: aim.to_owned(),
+    let figure = |name: &str, what: &str, share: f64, aim: &str| {
+        let what = format!("produce to queryable in Cassandra, {what}");
+        Figure::new(name, &what, "ms", &how, &[quantile(&ours, share)])
+            .beside("Spark, default trigger", &[quantile(&spark, share)])
+            .aim(aim)
     };
     Ok(vec![
-        figure("1-p50", "half of the records within", 0.5, "0.1 of Spark"),
         figure(
-            "2-p99",
+            "delay-1-p50",
+            "half of the records within",
+            0.5,
+            "0.1 of Spark",
+        ),
+        figure(
+            "delay-2-p99",
             "99 of 100 within",
             0.99,
             "below 250 ms; 0.1 of Spark",
         ),
-        figure("3-p999", "999 of 1,000 within", 0.999, ""),
+        figure("delay-3-p999", "999 of 1,000 within", 0.999, ""),
     ])
 }
 

@@ -1,86 +1,236 @@
-//! What a DAG run costs when there is much history: the same new events, after more and more old ones.
+//! What a DAG run costs when there is much history, and what a million events cost when many are behind.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use anyhow::ensure;
-use integration::Stage;
+use anyhow::{Context, ensure};
+use integration::{Server, Stage};
 
-use crate::archive::filled;
+use crate::load::wal;
 use crate::peer::run_ours;
-use crate::report::{Figure, Peer};
+use crate::report::Figure;
 
-/// A DAG run's worth of new events, with each of these histories; the first is what the others are held against.
+const PARTITIONS: i32 = 4;
+
+/// The history lies on so many days before today.
+const DAYS: &str = "30";
+
+/// dbt has all of the history to build at once.
+const PATIENCE: Duration = Duration::from_secs(3 * 3_600);
+
+/// A DAG run's worth of new events after each of these histories, on one growing stage. What comes on
+/// the way to a history is a backlog, drained in one run: that gives the cost of a million events.
 pub fn measure(events: u64, histories: &[u64]) -> anyhow::Result<Vec<Figure>> {
+    let stage = Stage::new("bench_history", PARTITIONS)?;
+    let mut held = 0;
+    let mut first_run: Option<(u64, Vec<Step>)> = None;
+    let mut first_backlog: Option<(u64, Vec<Value>)> = None;
     let mut figures = Vec::new();
-    let mut first: Option<(u64, Vec<Step>)> = None;
     for history in histories {
-        let stage = filled("bench_history", *history)?;
-        if *history > 0 {
-            run(&stage)?;
+        if *history > held {
+            let backlog = history - held;
+            send(&stage, backlog, held, &["--history-days", DAYS])?;
+            let values = drain(&stage, backlog)?;
+            for value in &values {
+                println!(
+                    "{backlog} events: {} {:.1} {}",
+                    value.what, value.is, value.unit
+                );
+            }
+            match &first_backlog {
+                None => first_backlog = Some((backlog, values)),
+                Some((least, base)) => {
+                    figures.extend(growth(backlog, &values, *least, base));
+                }
+            }
         }
-        let count = events.to_string();
-        let more = stage
-            .task("produce")
-            .args(["--count", &count, "--seed", "6"]);
-        run_ours(more)?;
-        let mut steps = run(&stage)?;
+        send(&stage, events, held + 1, &[])?;
+        held = history + events;
+        let mut steps = run(&stage)?.steps;
+        let seconds = steps.iter().map(|step| step.seconds).sum();
         steps.push(Step {
             name: "sum",
-            seconds: steps.iter().map(|step| step.seconds).sum(),
+            seconds,
+            cpu_seconds: 0.0,
+            peak_mib: 0.0,
         });
         for step in &steps {
             println!(
-                "{history} events of history: {} {:.1} s",
+                "after {history} events: {} {:.1} s",
                 step.name, step.seconds
             );
         }
-        let Some((least, base)) = &first else {
-            first = Some((*history, steps));
-            continue;
-        };
-        for (place, (step, base)) in steps.iter().zip(base).enumerate() {
-            figures.push(Figure {
-                name: format!("history-{history:09}-{place}-{}", step.name),
-                what: format!("a run with {events} new events after {history} old ones, {}", step.name),
-                unit: "s".to_owned(),
-                how: "the tasks of the DAG one after another on tables that hold the history, each from the start of its process (dbt: of its container) to its end; \
-                      one run of each, without catalog and audit"
-                    .to_owned(),
-                ours: vec![step.seconds],
-                peer: Some(Peer {
-                    name: format!("after {least}"),
-                    values: vec![base.seconds],
-                }),
-                aim: if step.name == "sum" { "at most 1.2".to_owned() } else { String::new() },
-            });
+        match &first_run {
+            None => first_run = Some((*history, steps)),
+            Some((least, base)) => figures.extend(runs(events, *history, &steps, *least, base)),
         }
     }
     Ok(figures)
 }
 
+/// The same run after more history.
+fn runs(events: u64, history: u64, steps: &[Step], least: u64, base: &[Step]) -> Vec<Figure> {
+    let how = "the tasks of the DAG one after another on tables that hold the history, each from the start of its process (dbt: of its container) to its end; \
+               one run of each, without catalog and audit. The history lies on the 30 days before";
+    let figure = |(place, (step, base)): (usize, (&Step, &Step))| {
+        let what = format!(
+            "a run with {events} new events after {history} old ones, {}",
+            step.name
+        );
+        Figure::new(
+            &format!("history-{history:09}-{place}-{}", step.name),
+            &what,
+            "s",
+            how,
+            &[step.seconds],
+        )
+        .beside(&format!("after {least}"), &[base.seconds])
+        .aim(if step.name == "sum" {
+            "at most 1.2"
+        } else {
+            ""
+        })
+    };
+    steps.iter().zip(base).enumerate().map(figure).collect()
+}
+
+/// What a million events of a backlog cost.
+fn growth(backlog: u64, values: &[Value], least: u64, base: &[Value]) -> Vec<Figure> {
+    let how = "one backlog after another on the same tables, each drained by one run of `archive`, `load` and dbt. CPU of the tasks is that of their processes; \
+               that of a server is what its container used meanwhile. dbt's work is done by PostgreSQL. Sizes are what was added, indexes and all";
+    let figure = |(place, (value, base)): (usize, (&Value, &Value))| {
+        Figure::new(
+            &format!("million-{backlog:09}-{place:02}"),
+            &format!("{}, backlog of {backlog} events", value.what),
+            value.unit,
+            how,
+            &[value.is],
+        )
+        .beside(&format!("backlog of {least}"), &[base.is])
+    };
+    values.iter().zip(base).enumerate().map(figure).collect()
+}
+
+fn send(stage: &Stage, count: u64, seed: u64, more: &[&str]) -> anyhow::Result<()> {
+    let (count_word, seed) = (count.to_string(), seed.to_string());
+    let words = ["--count", &count_word, "--seed", &seed];
+    let task = stage.task("produce").args(words).args(more.iter().copied());
+    let (sent, _) = run_ours(task)?;
+    ensure!(sent["acked"].as_u64() == Some(count), "{sent}");
+    Ok(())
+}
+
+struct Run {
+    steps: Vec<Step>,
+    /// Of the new raw files.
+    raw_bytes: u64,
+}
+
 struct Step {
     name: &'static str,
     seconds: f64,
+    cpu_seconds: f64,
+    peak_mib: f64,
 }
 
-fn run(stage: &Stage) -> anyhow::Result<Vec<Step>> {
+struct Value {
+    what: String,
+    unit: &'static str,
+    is: f64,
+}
+
+/// Drains a backlog in one run: its cost.
+fn drain(stage: &Stage, events: u64) -> anyhow::Result<Vec<Value>> {
+    let sizes = [
+        (
+            "rows and rejects in PostgreSQL",
+            "select coalesce(sum(pg_total_relation_size(c.oid)), 0)::bigint from pg_class c join pg_namespace n on n.oid = relnamespace where nspname in ('raw', 'ops') and relkind = 'r'",
+        ),
+        (
+            "the star and the marts beside it",
+            "select coalesce(sum(pg_total_relation_size(c.oid)), 0)::bigint from pg_class c join pg_namespace n on n.oid = relnamespace where nspname not in ('raw', 'ops', 'pg_catalog', 'information_schema') and nspname not like 'pg\\_toast%' and relkind = 'r'",
+        ),
+    ];
+    let size = |query: &str| stage.number(query);
+    let before = [size(sizes[0].1)?, size(sizes[1].1)?];
+    let servers = ["kafka", "namenode", "datanode", "postgres"];
+    let cpu = || {
+        servers
+            .iter()
+            .map(|name| cpu_seconds(name))
+            .collect::<anyhow::Result<Vec<f64>>>()
+    };
+    let (cpu_before, wal_before) = (cpu()?, wal(stage)?);
+    let Run { steps, raw_bytes } = run(stage)?;
+    let (cpu_after, wal_after) = (cpu()?, wal(stage)?);
+
+    let millions = events as f64 / 1e6;
+    let per_event = |bytes: f64| bytes / events as f64;
+    let mut values = Vec::new();
+    let mut add = |what: &str, unit: &'static str, is: f64| {
+        let what = what.to_owned();
+        values.push(Value { what, unit, is });
+    };
+    for step in &steps {
+        let name = step.name;
+        add(
+            &format!("{name}, a million events"),
+            "s",
+            step.seconds / millions,
+        );
+        if name != "dbt" {
+            let cpu = step.cpu_seconds / millions;
+            add(&format!("{name}, CPU"), "µs/event", cpu);
+            add(&format!("{name}, peak memory"), "MiB", step.peak_mib);
+        }
+    }
+    for (server, (after, before)) in servers.iter().zip(cpu_after.iter().zip(&cpu_before)) {
+        let cpu = (after - before) / millions;
+        add(&format!("{server} meanwhile, CPU"), "µs/event", cpu);
+    }
+    let mut add_bytes = |what: &str, bytes: f64| add(what, "bytes/event", per_event(bytes));
+    add_bytes("raw files on HDFS", raw_bytes as f64);
+    for ((what, query), before) in sizes.iter().zip(before) {
+        add_bytes(what, (size(query)? - before) as f64);
+    }
+    add_bytes("written to PostgreSQL's log", wal_after - wal_before);
+    Ok(values)
+}
+
+/// Processor time that a server's container has used so far.
+fn cpu_seconds(service: &str) -> anyhow::Result<f64> {
+    let said = Server::of(service)?.exec(&["cat", "/sys/fs/cgroup/cpu.stat"])?;
+    let used = said
+        .lines()
+        .find_map(|line| line.strip_prefix("usage_usec "));
+    let used: f64 = used
+        .with_context(|| format!("{service}: {said}"))?
+        .parse()?;
+    Ok(used / 1e6)
+}
+
+fn run(stage: &Stage) -> anyhow::Result<Run> {
     let mut steps = Vec::new();
+    let mut raw_bytes = 0;
     for name in ["archive", "load"] {
-        let (_, cost) = run_ours(stage.task(name))?;
+        let (summary, cost) = run_ours(stage.task(name))?;
+        if name == "archive" {
+            raw_bytes = summary["file_bytes"].as_u64().context("file_bytes")?;
+        }
         steps.push(Step {
             name,
             seconds: cost.seconds,
+            cpu_seconds: cost.cpu_seconds,
+            peak_mib: cost.peak_mib,
         });
     }
     let begun = Instant::now();
-    let built = stage
-        .dbt()
-        .start()?
-        .finish_within(std::time::Duration::from_secs(3_600))?;
+    let built = stage.dbt().start()?.finish_within(PATIENCE)?;
     ensure!(built.code == Some(0), "{built:?}");
     steps.push(Step {
         name: "dbt",
         seconds: begun.elapsed().as_secs_f64(),
+        cpu_seconds: 0.0,
+        peak_mib: 0.0,
     });
-    Ok(steps)
+    Ok(Run { steps, raw_bytes })
 }

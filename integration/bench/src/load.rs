@@ -7,7 +7,7 @@ use integration::{Cost, Stage, Task, setting};
 
 use crate::archive::filled;
 use crate::peer::{run_ours, run_spark};
-use crate::report::{Figure, Peer};
+use crate::report::Figure;
 
 /// A table with the columns of `raw.log_event`, and its settings.
 const COPY: &str = "bench_copy";
@@ -81,80 +81,38 @@ pub fn measure(events: u64, spark_events: u64, rounds: u32) -> anyhow::Result<Ve
          reWriteBatchedInserts, batches of 10,000, two connections: {spark_events} events, parsed with from_json, without the start of Spark. \
          CPU is that of the whole process, of both; the server's is in neither"
     );
-    let figure = |name: &str,
-                  what: &str,
-                  unit: &str,
-                  ours: &[f64],
-                  peer: Option<(&str, Vec<f64>)>,
-                  aim: &str| Figure {
-        name: format!("postgres-{name}"),
-        what: what.to_owned(),
-        unit: unit.to_owned(),
-        how: how.clone(),
-        ours: ours.to_vec(),
-        peer: peer.map(|(name, values)| Peer {
-            name: name.to_owned(),
-            values,
-        }),
-        aim: aim.to_owned(),
+    let figure = |name: &str, what: &str, unit: &str, ours: &[f64]| {
+        Figure::new(&format!("postgres-{name}"), what, unit, &how, ours)
     };
-    let what = "HDFS to PostgreSQL";
+    let rate = |name: &str| figure(name, "HDFS to PostgreSQL", "events/s", &ours);
     Ok(vec![
-        figure(
-            "1-rate-jdbc",
-            what,
-            "events/s",
-            &ours,
-            Some(("Spark, JDBC", jdbc)),
-            "5",
-        ),
-        figure(
-            "2-rate-copy",
-            what,
-            "events/s",
-            &ours,
-            Some(("psql \\copy", copies)),
-            "0.8",
-        ),
-        figure(
-            "3-cpu",
-            "HDFS to PostgreSQL, CPU",
-            "µs/event",
-            &micros,
-            Some(("Spark, JDBC", jdbc_micros)),
-            "",
-        ),
-        figure(
-            "4-memory",
-            "HDFS to PostgreSQL, peak memory",
-            "MiB",
-            &mib,
-            Some(("Spark, JDBC", jdbc_mib)),
-            "",
-        ),
+        rate("1-rate-jdbc").beside("Spark, JDBC", &jdbc).aim("5"),
+        rate("2-rate-copy")
+            .beside("psql \\copy", &copies)
+            .aim("0.8"),
+        figure("3-cpu", "HDFS to PostgreSQL, CPU", "µs/event", &micros)
+            .beside("Spark, JDBC", &jdbc_micros),
+        figure("4-memory", "HDFS to PostgreSQL, peak memory", "MiB", &mib)
+            .beside("Spark, JDBC", &jdbc_mib),
         figure(
             "5-growth",
             &format!("peak memory of `load`, {events} events of backlog beside {spark_events}"),
             "MiB",
             &mib,
-            Some((&format!("{spark_events} events"), small_mib)),
-            "1",
-        ),
+        )
+        .beside(&format!("{spark_events} events"), &small_mib)
+        .aim("1"),
         figure(
             "6-bytes",
             "raw.log_event in PostgreSQL",
             "bytes/event",
             &[bytes],
-            None,
-            "",
         ),
         figure(
             "7-wal",
             "written to PostgreSQL's log by `load`",
             "bytes/event",
             &[wal_bytes],
-            None,
-            "",
         ),
     ])
 }
@@ -182,7 +140,7 @@ fn load(stage: &Stage, events: u64) -> anyhow::Result<Cost> {
 }
 
 /// How far the server's write-ahead log has come, in bytes.
-fn wal(stage: &Stage) -> anyhow::Result<f64> {
+pub fn wal(stage: &Stage) -> anyhow::Result<f64> {
     let row = stage.sql()?.query_one(
         "select pg_wal_lsn_diff(pg_current_wal_lsn(), '0/0')::double precision",
         &[],

@@ -5,7 +5,7 @@ use std::fs;
 use anyhow::Context;
 use serde_json::Value;
 
-use crate::report::{Figure, Peer};
+use crate::report::Figure;
 
 const HOME: &str = "/share/criterion";
 
@@ -13,33 +13,21 @@ const HOME: &str = "/share/criterion";
 pub fn read() -> anyhow::Result<Vec<Figure>> {
     let how = "criterion, one core, 5,000 events of `produce` of all types; each value is the median \
                with its confidence interval. `event::parse` checks the whole contract, and borrows; \
-               the peers make a value of JSON and check nothing of it"
-        .to_owned();
+               the peers make a value of JSON and check nothing of it";
     let ours = estimate("parse/event")?;
     let mut figures = Vec::new();
     for (place, name) in ["serde_json", "sonic_rs", "simd_json"].iter().enumerate() {
-        figures.push(Figure {
-            name: format!("parse-{}-{name}", place + 1),
-            what: "parse, one core".to_owned(),
-            unit: "events/s".to_owned(),
-            how: how.clone(),
-            ours: ours.clone(),
-            peer: Some(Peer {
-                name: format!("{name} to a value"),
-                values: estimate(&format!("parse/{name}"))?,
-            }),
-            aim: "best of these".to_owned(),
-        });
+        let peer = estimate(&format!("parse/{name}"))?;
+        let file = format!("parse-{}-{name}", place + 1);
+        figures.push(
+            Figure::new(&file, "parse, one core", "events/s", how, &ours)
+                .beside(&format!("{name} to a value"), &peer)
+                .aim("best of these"),
+        );
     }
-    figures.push(Figure {
-        name: "parse-4-copy-row".to_owned(),
-        what: "rows of binary COPY from parsed events, one core".to_owned(),
-        unit: "rows/s".to_owned(),
-        how: how.clone(),
-        ours: estimate("copy/row")?,
-        peer: None,
-        aim: String::new(),
-    });
+    let what = "rows of binary COPY from parsed events, one core";
+    let rows = estimate("copy/row")?;
+    figures.push(Figure::new("parse-4-copy-row", what, "rows/s", how, &rows));
     Ok(figures)
 }
 

@@ -6,7 +6,7 @@ use anyhow::{Context, ensure};
 use integration::{Stage, setting};
 
 use crate::peer::{kafka_tool, run_ours};
-use crate::report::{Figure, Peer};
+use crate::report::Figure;
 
 /// Payloads that the peer picks from.
 const SAMPLE: &str = "20000";
@@ -97,27 +97,11 @@ pub fn measure(events: u64, rounds: u32) -> anyhow::Result<Vec<Figure>> {
          its rate leaves out its start",
         bytes / payloads.len().max(1)
     );
+    let cpu = "into Kafka, CPU";
     Ok(vec![
-        Figure {
-            name: "produce-1-rate".to_owned(),
-            what: "into Kafka".to_owned(),
-            unit: "events/s".to_owned(),
-            how: how.clone(),
-            ours,
-            peer: Some(Peer {
-                name: "ProducerPerformance".to_owned(),
-                values: peer,
-            }),
-            aim: "0.8".to_owned(),
-        },
-        Figure {
-            name: "produce-2-cpu".to_owned(),
-            what: "into Kafka, CPU".to_owned(),
-            unit: "µs/event".to_owned(),
-            how,
-            ours: micros,
-            peer: None,
-            aim: String::new(),
-        },
+        Figure::new("produce-1-rate", "into Kafka", "events/s", &how, &ours)
+            .beside("ProducerPerformance", &peer)
+            .aim("0.8"),
+        Figure::new("produce-2-cpu", cpu, "µs/event", &how, &micros),
     ])
 }

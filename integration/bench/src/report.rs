@@ -27,6 +27,36 @@ pub struct Figure {
     pub aim: String,
 }
 
+impl Figure {
+    /// Our side alone. The part of the name before the first `-` is the measurement.
+    pub fn new(name: &str, what: &str, unit: &str, how: &str, ours: &[f64]) -> Figure {
+        Figure {
+            name: name.to_owned(),
+            what: what.to_owned(),
+            unit: unit.to_owned(),
+            how: how.to_owned(),
+            ours: ours.to_vec(),
+            peer: None,
+            aim: String::new(),
+        }
+    }
+
+    /// Held against this.
+    pub fn beside(mut self, name: &str, values: &[f64]) -> Figure {
+        self.peer = Some(Peer {
+            name: name.to_owned(),
+            values: values.to_vec(),
+        });
+        self
+    }
+
+    /// The ratio to reach, or a value in words.
+    pub fn aim(mut self, aim: &str) -> Figure {
+        self.aim = aim.to_owned();
+        self
+    }
+}
+
 /// The other side.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Peer {

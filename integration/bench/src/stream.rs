@@ -9,7 +9,7 @@ use integration::{Cassandra, Stage};
 use crate::archive::filled;
 use crate::bare_loop::{Rows, write_all};
 use crate::peer::run_spark;
-use crate::report::{Figure, Peer};
+use crate::report::Figure;
 
 /// The tables written, and how many columns their partition keys have.
 const TABLES: [(&str, usize); 2] = [("ecomm_log", 3), ("ecomm_by_minute", 2)];
@@ -97,21 +97,14 @@ pub fn measure(events: u64, spark_events: u64, rounds: u32) -> anyhow::Result<Ve
          partition, 32 under way: the rows of `ecomm_log` alone, of {spark_events} events, without \
          the start of Spark"
     );
-    let figure = |name: &str, peer: &str, values: Vec<f64>, aim: &str| Figure {
-        name: format!("cassandra-{name}"),
-        what: "Kafka to Cassandra".to_owned(),
-        unit: "rows/s".to_owned(),
-        how: how.clone(),
-        ours: tasks.clone(),
-        peer: Some(Peer {
-            name: peer.to_owned(),
-            values,
-        }),
-        aim: aim.to_owned(),
-    };
+    let figure = |name: &str| Figure::new(name, "Kafka to Cassandra", "rows/s", &how, &tasks);
     Ok(vec![
-        figure("1-spark", "Spark", sparks, "15"),
-        figure("2-bare-loop", "bare driver loop", loops, "0.9"),
+        figure("cassandra-1-spark")
+            .beside("Spark", &sparks)
+            .aim("15"),
+        figure("cassandra-2-bare-loop")
+            .beside("bare driver loop", &loops)
+            .aim("0.9"),
     ])
 }
 

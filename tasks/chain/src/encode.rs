@@ -1,12 +1,15 @@
 //! A raw file in the making: records in, Parquet out, both in memory.
 //!
-//! Records are held as they came until a row group is full; a full one is compressed at once, so
-//! that the memory held is one row group and the compressed bytes of those before it.
+//! Records are held as they came until a row group is full; a full one is compressed in a thread of
+//! its own while the next fills, so that the memory held is two row groups and the compressed bytes
+//! of those before them.
 
 use std::io::{self, Write};
+use std::panic::resume_unwind;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
 
-use anyhow::Context;
+use anyhow::{Context, bail};
 use bytes::Bytes;
 use polars::prelude::{
     BatchedWriter, BinaryChunkedBuilder, ChunkedBuilder, Column, DataFrame, DataType, Field,
@@ -38,7 +41,7 @@ pub struct Record<'a> {
 
 /// Builds one raw file.
 pub struct Encoder {
-    writer: BatchedWriter<Sink>,
+    writer: Writer,
     sink: Sink,
     group: RowGroup,
     records: u64,
@@ -65,7 +68,7 @@ impl Encoder {
             .batched(&schema)
             .context("cannot begin a raw file")?;
         Ok(Encoder {
-            writer,
+            writer: Writer::Idle(writer),
             sink,
             group: RowGroup::new(),
             records: 0,
@@ -105,7 +108,7 @@ impl Encoder {
 
     /// Memory held, in bytes: what `--memory-mib` counts.
     pub fn held_bytes(&self) -> usize {
-        self.group.bytes + self.sink.len()
+        self.group.bytes + self.writer.held_bytes() + self.sink.len()
     }
 
     /// The finished file of `chain`, covering the positions `start..next`.
@@ -117,6 +120,7 @@ impl Encoder {
         gap: Option<String>,
     ) -> anyhow::Result<Bytes> {
         self.end_row_group()?;
+        let writer = self.writer.idle()?;
         let footer = Footer {
             topic: chain.topic.clone(),
             epoch: chain.epoch,
@@ -130,7 +134,7 @@ impl Encoder {
         };
         let pairs = KeyValueMetadata::from_static(footer.to_pairs())
             .collect(ParquetMetadataContext { arrow_schema: "" })?;
-        self.writer
+        writer
             .get_writer()
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
@@ -144,10 +148,46 @@ impl Encoder {
         if group.bytes == 0 {
             return Ok(());
         }
-        let frame = group.into_frame()?;
-        self.writer
-            .write_batch(&frame)
-            .context("cannot encode a row group")
+        let writer = std::mem::replace(&mut self.writer, Writer::Failed).idle()?;
+        let bytes = group.bytes;
+        let thread = std::thread::Builder::new()
+            .name("row-group".to_owned())
+            .spawn(move || group.write(writer))
+            .context("cannot start a thread")?;
+        self.writer = Writer::Busy { thread, bytes };
+        Ok(())
+    }
+}
+
+/// The Parquet writer, which goes to the thread of a row group and comes back when it is written.
+enum Writer {
+    Idle(BatchedWriter<Sink>),
+    Busy {
+        thread: JoinHandle<anyhow::Result<BatchedWriter<Sink>>>,
+        /// Memory of the row group.
+        bytes: usize,
+    },
+    /// A row group could not be written, which the caller was told.
+    Failed,
+}
+
+impl Writer {
+    /// Waits until it has nothing to do.
+    fn idle(self) -> anyhow::Result<BatchedWriter<Sink>> {
+        match self {
+            Writer::Idle(writer) => Ok(writer),
+            Writer::Busy { thread, .. } => {
+                thread.join().unwrap_or_else(|panic| resume_unwind(panic))
+            }
+            Writer::Failed => bail!("this raw file could not be encoded"),
+        }
+    }
+
+    fn held_bytes(&self) -> usize {
+        match self {
+            Writer::Busy { thread, bytes } if !thread.is_finished() => *bytes,
+            _ => 0,
+        }
     }
 }
 
@@ -179,6 +219,15 @@ impl RowGroup {
         self.bytes += RECORD_OVERHEAD_BYTES
             + record.key.map_or(0, <[u8]>::len)
             + record.value.map_or(0, <[u8]>::len);
+    }
+
+    /// Compresses it, as the next row group of the file.
+    fn write(self, mut writer: BatchedWriter<Sink>) -> anyhow::Result<BatchedWriter<Sink>> {
+        let frame = self.into_frame()?;
+        writer
+            .write_batch(&frame)
+            .context("cannot encode a row group")?;
+        Ok(writer)
     }
 
     fn into_frame(self) -> anyhow::Result<DataFrame> {
