@@ -95,7 +95,7 @@ fn pages_of_dbt_show_every_model_and_ask_nobody() -> anyhow::Result<()> {
         let next = after.split("<span class=\"text-dark ng-binding\">").nth(1);
         let shown = next.and_then(|cell| cell.split('<').next());
         ensure!(
-            shown.map(str::trim) == Some(&kind),
+            shown.map(str::trim) == Some(kind.as_str()),
             "{name} is {kind}, and {shown:?} is shown"
         );
         rest = after;

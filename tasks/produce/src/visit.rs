@@ -249,7 +249,7 @@ mod tests {
             "[share]\npurchase = 1\nsearch = 70\norder_failed = 90\nerror = 0\n",
             "[share]\nsearch = 1\n",
             "[visit]\nbrowse_ratio = 0\n",
-            "[visit]\nbrowse_ratio = 0.9\n",
+            "[visit]\nbrowse_ratio = 0.6\n",
         ] {
             let config = Config::over_defaults(shares).expect("a configuration");
             let script = Script::new(&config);
