@@ -30,7 +30,7 @@ bench: ## measures beside peers, on the real stack; results in docs/benchmarks
 rebuild: ## empty PostgreSQL and Cassandra and fill them again from the raw files on HDFS; asks first (YES=1: does not)
 	@integration/up/rebuild.sh
 
-docs: ## the pages of dbt on every table, as one file: target/dbt-docs.html
+docs: ## the pages of dbt on every table: http://localhost:8081, and as one file, target/dbt-docs.html
 	@integration/up/docs.sh
 
 lint: ## formatting and lints of Rust, Python, SQL and shell; licences of dependencies

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import gc
 import json
 import os
-import shutil
 import signal
 import sys
 import threading
@@ -23,8 +23,8 @@ from typing import Any
 
 import psycopg2
 
-PROJECT = Path(__file__).resolve().parent
-PARSED = PROJECT / "target" / "partial_parse.msgpack"
+from parsed_project import PARSED, PROJECT, read_parsed_project
+
 TABLES_READ = ["ops.load_file", "ops.replay", "raw.log_event", "raw.product", "raw.user_profile"]
 DONE, FAILED, PERSON_NEEDED = 0, 1, 2
 STATUS = {DONE: "done", FAILED: "failed", PERSON_NEEDED: "person_needed"}
@@ -149,21 +149,18 @@ def prepare_environment(options: argparse.Namespace, password: str) -> None:
     os.environ.setdefault("DBT_LOG_PATH", "/tmp/dbt/logs")  # noqa: S108
 
 
-def reuse_parsed_project() -> None:
-    """Bring the parsed project of the image to where dbt looks for it: parsing takes as long as the rest."""
-    target = Path(os.environ["DBT_TARGET_PATH"])
-    if PARSED.exists() and not (target / PARSED.name).exists():
-        target.mkdir(parents=True, exist_ok=True)
-        shutil.copy(PARSED, target)
-
-
 def invoke(command: str, options: argparse.Namespace, *words: str) -> Any:
     """Run a dbt command in this process and return its outcome."""
-    from dbt.cli.main import dbtRunner  # a second to import, so not before the options are right
+    gc.disable()  # hundreds of thousands of objects come now, and all of them stay
+    from dbt.cli.main import dbtRunner  # seconds to import, so not before the options are right
 
+    parsed = None if command == "parse" else read_parsed_project(options.postgres_db)
+    gc.freeze()
+    gc.enable()
     always = [f"--project-dir={PROJECT}", f"--profiles-dir={PROJECT}", "--no-use-colors"]
+    always.append("--no-write-json")  # nobody reads the artifacts: the outcome is returned
     log = [f"--log-level={options.log_level}", "--log-level-file=none"]
-    outcome = dbtRunner().invoke([command, *always, *log, *words])
+    outcome = dbtRunner(parsed).invoke([command, *always, *log, *words])
     if isinstance(outcome.exception, KeyboardInterrupt) or stopping.is_set():
         raise KeyboardInterrupt
     if outcome.exception is not None:
@@ -257,7 +254,6 @@ def run() -> tuple[int, dict[str, Any]]:
         with contextlib.closing(open_session(options, password)) as session:
             lock(session, options.lock_wait_seconds)
             prepare_environment(options, password)
-            reuse_parsed_project()
             return DONE, build(options)
     except Stop as stop:
         return stop.code, {"error": str(stop)}

@@ -6,6 +6,7 @@
 
 mod aftermath;
 mod airflow;
+mod browser;
 mod cassandra;
 pub mod chaos;
 mod disk;
@@ -18,6 +19,7 @@ mod task;
 
 pub use aftermath::Aftermath;
 pub use airflow::Airflow;
+pub use browser::{Shown, open_in_a_browser};
 pub use cassandra::Cassandra;
 pub use disk::{Disk, OwnServer};
 pub use kafka::{Kafka, KafkaRecord, Sent};

@@ -79,6 +79,14 @@ impl Server {
         })
     }
 
+    /// Its address in the stack's network.
+    pub fn address(&self) -> anyhow::Result<String> {
+        let format = "{{range .NetworkSettings.Networks}}{{.IPAddress}} {{end}}";
+        let found = docker(&["inspect", "--format", format, &self.container])?;
+        let first = found.split_whitespace().next();
+        Ok(first.context("no address")?.to_owned())
+    }
+
     /// Runs a command in it; what it printed.
     pub fn exec(&self, words: &[&str]) -> anyhow::Result<String> {
         docker(&[&["exec", self.container.as_str()], words].concat())

@@ -105,6 +105,11 @@ impl Stage {
         self.dbt_image(&["--name", container])
     }
 
+    /// The pages of dbt, served on port 8081 by a container of that name until it is removed.
+    pub fn dbt_docs_in(&self, container: &str) -> Task {
+        self.dbt_image(&["--name", container, "--entrypoint", "/dbt/docs.sh"])
+    }
+
     /// Any dbt command.
     pub fn dbt_command(&self, words: &[&str]) -> Task {
         let elsewhere = [

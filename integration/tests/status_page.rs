@@ -1,51 +1,7 @@
 //! What a person and Prometheus see of `stream`, looked at in a browser.
 
-use std::process::Command;
-
 use anyhow::{Context, ensure};
-use integration::{Page, Stage, wait_until};
-
-/// The page as a browser shows it, and what it complained of.
-fn in_a_browser(url: &str) -> anyhow::Result<(String, String)> {
-    let profile = std::env::temp_dir().join(format!("browser-{}", uuid::Uuid::new_v4()));
-    let output = Command::new("chromium")
-        .args([
-            "--headless",
-            "--no-sandbox",
-            "--disable-gpu",
-            "--disable-quic",
-        ])
-        .args([
-            "--disable-dev-shm-usage",
-            "--no-first-run",
-            "--disable-sync",
-        ])
-        .args([
-            "--disable-background-networking",
-            "--disable-component-update",
-        ])
-        .arg(format!("--user-data-dir={}", profile.display()))
-        // until the page has fetched its status
-        .args([
-            "--virtual-time-budget=4000",
-            "--enable-logging=stderr",
-            "--dump-dom",
-            url,
-        ])
-        .output()
-        .context("chromium")?;
-    std::fs::remove_dir_all(&profile).with_context(|| profile.display().to_string())?;
-    let said = String::from_utf8_lossy(&output.stderr);
-    ensure!(output.status.success(), "{said}");
-    let complaints: Vec<&str> = said
-        .lines()
-        .filter(|line| line.contains("CONSOLE"))
-        .collect();
-    Ok((
-        String::from_utf8_lossy(&output.stdout).into_owned(),
-        complaints.join("\n"),
-    ))
-}
+use integration::{Page, Stage, open_in_a_browser, wait_until};
 
 #[test]
 fn the_status_page_shows_lag_rate_and_rejects() -> anyhow::Result<()> {
@@ -89,8 +45,9 @@ fn the_status_page_shows_lag_rate_and_rejects() -> anyhow::Result<()> {
     );
 
     // what a browser makes of it
-    let (shown, complaints) = in_a_browser(&format!("http://{}/", page.address))?;
-    ensure!(complaints.is_empty(), "{complaints}");
+    let page_shown = open_in_a_browser("127.0.0.1", &format!("http://{}/", page.address))?;
+    let (shown, complaints) = (page_shown.dom, page_shown.complaints);
+    ensure!(complaints.is_empty(), "{complaints:?}");
     ensure!(shown.contains(r#"data-state="ok">ok<"#), "{shown}");
     ensure!(
         !shown.contains("http://") && !shown.contains("https://"),

@@ -17,4 +17,4 @@ if [[ ${#jobs[@]} -gt 0 ]]; then
   docker rm --force "${jobs[@]}" > /dev/null
   step "${#jobs[@]} job containers removed"
 fi
-compose --profile grafana down --remove-orphans "$@"
+compose --profile grafana --profile docs down --remove-orphans "$@"

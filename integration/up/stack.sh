@@ -1,5 +1,5 @@
 #!/bin/bash
-# Starts every service but `produce` and `grafana` and waits until all are healthy and the one-shot services are done.
+# Starts every service but `produce`, `grafana` and `docs` and waits until all are healthy and the one-shot services are done.
 set -euo pipefail
 source "$(dirname "$0")/steps.sh"
 source "$(dirname "$0")/settings.sh"
@@ -10,13 +10,13 @@ limit_seconds=300
 unready() {
   docker ps --all --filter "label=com.docker.compose.project=$COMPOSE_PROJECT_NAME" \
     --format '{{.Label "com.docker.compose.service"}} {{.Label "com.docker.compose.oneoff"}} {{.Status}}' |
-    grep -vE '^(produce|grafana) |\(healthy\)|Exited \(0\)| True '
+    grep -vE '^(produce|grafana|docs) |\(healthy\)|Exited \(0\)| True '
 }
 
 failed() { unready | grep -E 'Exited|\(unhealthy\)|Restarting'; }
 
 step 'starting the stack'
-mapfile -t services < <(compose config --services | grep -vxE 'produce|grafana')
+mapfile -t services < <(compose config --services | grep -vxE 'produce|grafana|docs')
 if ! compose up --detach "${services[@]}" > "$logs/compose-up.log" 2>&1; then
   unready >&2 || true
   tail -n 15 "$logs/compose-up.log" >&2

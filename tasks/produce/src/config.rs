@@ -88,6 +88,8 @@ pub struct Catalog {
 pub struct Visit {
     /// Rounds of search, purchase, order in one visit, on average; at least 1.
     pub rounds_mean: f64,
+    /// Share of the visits that only look around: they search, and buy nothing.
+    pub browse_ratio: f64,
     /// From one event of a visit to the next, on average.
     pub pause_seconds_mean: f64,
     /// Share of the further tries at an order that come hours later.
@@ -197,6 +199,7 @@ impl Config {
                 10.0,
             ),
             ("visit.rounds_mean", visit.rounds_mean, 1.0, 100.0),
+            ("visit.browse_ratio", visit.browse_ratio, 0.0, 0.99),
             (
                 "visit.pause_seconds_mean",
                 visit.pause_seconds_mean,
@@ -287,6 +290,7 @@ mod tests {
             ("[share]\nerror = -1\n", "share"),
             ("[clock]\nhours = [1, 2]\n", "hours"),
             ("[visit]\nquantity_max = 0\n", "visit.quantity_max"),
+            ("[visit]\nbrowse_ratio = 1\n", "visit.browse_ratio"),
             ("[users]\ncount = 0\n", "users.count"),
             ("nonsense", "nonsense"),
         ] {

@@ -19,49 +19,92 @@ pub struct Step {
 /// How rounds go, so that over many of them each type has its share.
 #[derive(Debug, Clone)]
 pub struct Script {
+    /// Share of the visits that only look around.
+    browse: f64,
+    browsing: Round,
+    buying: Round,
+    further_rounds_mean: f64,
+}
+
+/// How often each type happens in a round.
+#[derive(Debug, Clone, Default)]
+struct Round {
     search: f64,
     purchase: f64,
     complete: f64,
     failed_mean: f64,
     error: f64,
-    further_rounds_mean: f64,
 }
 
 impl Script {
-    /// From the shares: the largest of them happens once in each round, the others as often as
-    /// their ratio to it says.
+    /// From the shares: the one that takes most room happens as often as it can, the others as often as
+    /// their ratio to it says. Who only looks around searches, and does not buy; so that the shares stay, some of
+    /// those who buy know what they want and do not search.
     pub fn new(config: &Config) -> Script {
-        let largest = EventType::ALL
-            .map(|kind| config.share.of(kind))
+        let browse = config.visit.browse_ratio;
+        let buy = 1.0 - browse;
+        let room = |kind| match kind {
+            EventType::Search | EventType::Error => 1.0,
+            EventType::Purchase | EventType::OrderComplete | EventType::OrderFailed => buy,
+        };
+        let most = EventType::ALL
+            .map(|kind| config.share.of(kind) / room(kind))
             .into_iter()
             .fold(0.0, f64::max);
-        let rate = |kind| config.share.of(kind) / largest;
+        let rate = |kind| config.share.of(kind) / most;
+        let search = rate(EventType::Search);
+        let browsing_search = if browse > 0.0 {
+            (search / browse).min(1.0)
+        } else {
+            0.0
+        };
         Script {
-            search: rate(EventType::Search),
-            purchase: rate(EventType::Purchase),
-            complete: rate(EventType::OrderComplete),
-            failed_mean: rate(EventType::OrderFailed),
-            error: rate(EventType::Error),
+            browse,
+            browsing: Round {
+                search: browsing_search,
+                error: rate(EventType::Error),
+                ..Round::default()
+            },
+            buying: Round {
+                search: (search - browse * browsing_search) / buy,
+                purchase: rate(EventType::Purchase) / buy,
+                complete: rate(EventType::OrderComplete) / buy,
+                failed_mean: rate(EventType::OrderFailed) / buy,
+                error: rate(EventType::Error),
+            },
             further_rounds_mean: config.visit.rounds_mean - 1.0,
         }
     }
 
     /// Events of a visit, on average.
     pub fn steps_mean(&self) -> f64 {
-        let round = self.search + self.purchase + self.complete + self.failed_mean + self.error;
+        let round = self.browse * self.browsing.steps_mean()
+            + (1.0 - self.browse) * self.buying.steps_mean();
         round * (1.0 + self.further_rounds_mean)
     }
 
     /// Plans a visit: the last step first. May be empty.
     fn plan(&self, rng: &mut impl Rng, steps: &mut Vec<Step>) {
         steps.clear();
+        let round = if rng.random::<f64>() < self.browse {
+            &self.browsing
+        } else {
+            &self.buying
+        };
         for _ in 0..=geometric(self.further_rounds_mean, rng) {
-            self.plan_round(rng, steps);
+            round.plan(rng, steps);
         }
         steps.reverse();
     }
+}
 
-    fn plan_round(&self, rng: &mut impl Rng, steps: &mut Vec<Step>) {
+impl Round {
+    fn steps_mean(&self) -> f64 {
+        self.search + self.purchase + self.complete + self.failed_mean + self.error
+    }
+
+    /// Plans a round: the first step first. May be empty.
+    fn plan(&self, rng: &mut impl Rng, steps: &mut Vec<Step>) {
         let start = steps.len();
         let mut push = |event_type| {
             steps.push(Step {
@@ -204,6 +247,9 @@ mod tests {
         for shares in [
             "",
             "[share]\npurchase = 1\nsearch = 70\norder_failed = 90\nerror = 0\n",
+            "[share]\nsearch = 1\n",
+            "[visit]\nbrowse_ratio = 0\n",
+            "[visit]\nbrowse_ratio = 0.6\n",
         ] {
             let config = Config::over_defaults(shares).expect("a configuration");
             let script = Script::new(&config);
@@ -229,6 +275,28 @@ mod tests {
             }
             let mean = total as f64 / f64::from(visits);
             assert!((mean / script.steps_mean() - 1.0).abs() < 0.02, "{mean}");
+        }
+    }
+
+    #[test]
+    fn some_only_look_around_and_some_do_not_search() {
+        let script = Script::new(&Config::over_defaults("").expect("a configuration"));
+        let mut rng = ChaCha8Rng::seed_from_u64(7);
+        let mut steps = Vec::new();
+        let (mut searched, mut bought, mut both) = (0, 0, 0);
+        for _ in 0..10_000 {
+            script.plan(&mut rng, &mut steps);
+            let has = |kind| steps.iter().any(|step| step.event_type == kind);
+            let (search, purchase) = (has(EventType::Search), has(EventType::Purchase));
+            searched += u32::from(search);
+            bought += u32::from(purchase);
+            both += u32::from(search && purchase);
+            assert!(purchase || !has(EventType::OrderComplete));
+        }
+        for (part, whole, least, most) in [(both, searched, 0.45, 0.58), (both, bought, 0.5, 0.63)]
+        {
+            let share = f64::from(part) / f64::from(whole);
+            assert!((least..most).contains(&share), "{share}");
         }
     }
 
