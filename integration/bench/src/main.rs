@@ -109,6 +109,7 @@ enum Benchmark {
 fn main() -> anyhow::Result<()> {
     let options = Options::parse();
     let rounds = options.rounds;
+    let machine = report::machine()?;
     let figures = match options.benchmark {
         Benchmark::Produce { events } => produce::measure(events, rounds)?,
         Benchmark::Archive {
@@ -129,6 +130,6 @@ fn main() -> anyhow::Result<()> {
         Benchmark::Micro => micro::read()?,
         Benchmark::Report => Vec::new(),
     };
-    report::keep(&options.results, figures)?;
+    report::keep(&options.results, &machine, figures)?;
     report::write_table(&options.results)
 }

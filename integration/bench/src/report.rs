@@ -25,6 +25,9 @@ pub struct Figure {
     pub peer: Option<Peer>,
     /// What we want to reach, in words.
     pub aim: String,
+    /// Where it was measured.
+    #[serde(default)]
+    pub machine: String,
 }
 
 impl Figure {
@@ -38,6 +41,7 @@ impl Figure {
             ours: ours.to_vec(),
             peer: None,
             aim: String::new(),
+            machine: String::new(),
         }
     }
 
@@ -89,9 +93,31 @@ pub fn quantile(values: &[f64], share: f64) -> f64 {
         .unwrap_or(f64::NAN)
 }
 
+/// The machine, and what it has to do now.
+pub fn machine() -> anyhow::Result<String> {
+    let line = |path: &str, name: &str| -> anyhow::Result<String> {
+        let text = fs::read_to_string(path).with_context(|| path.to_owned())?;
+        let found = text.lines().find_map(|line| line.strip_prefix(name));
+        let value = found.with_context(|| format!("no {name} in {path}"))?;
+        Ok(value.trim_start_matches([':', '\t', ' ']).to_owned())
+    };
+    let cores = std::thread::available_parallelism()?;
+    let model = line("/proc/cpuinfo", "model name")?;
+    let memory: f64 = line("/proc/meminfo", "MemTotal:")?
+        .trim_end_matches(" kB")
+        .parse()?;
+    let busy = line("/proc/loadavg", "")?;
+    let busy = busy.split(' ').next().unwrap_or_default();
+    let gib = memory / f64::from(1 << 20);
+    Ok(format!(
+        "{cores} cores of {model}, {gib:.0} GiB, load average {busy} when it began"
+    ))
+}
+
 /// Writes results to their files.
-pub fn keep(folder: &Path, figures: Vec<Figure>) -> anyhow::Result<()> {
-    for figure in figures {
+pub fn keep(folder: &Path, machine: &str, figures: Vec<Figure>) -> anyhow::Result<()> {
+    for mut figure in figures {
+        machine.clone_into(&mut figure.machine);
         let path = folder.join(format!("{}.json", figure.name));
         let text = serde_json::to_string_pretty(&figure)? + "\n";
         fs::write(&path, text).with_context(|| path.display().to_string())?;
@@ -153,7 +179,8 @@ fn read(folder: &Path) -> anyhow::Result<Vec<Figure>> {
 pub fn write_table(folder: &Path) -> anyhow::Result<()> {
     let mut text = String::from(
         "# Benchmarks\n\nWritten by `make bench`: medians, and in brackets the least and the most of all rounds. \
-         Ours and the peer's ran in turns, on one machine, against the same servers.\n\n\
+         Ours and the peer's ran in turns, on one machine, against the same servers: one node each of Kafka 4.3.1, Hadoop 3.4.3, \
+         Cassandra 5.0.9 and PostgreSQL 15, as docker-compose.yaml sets them up.\n\n\
          | what | ours | beside it | ratio | aim |\n|---|---|---|---|---|\n",
     );
     let figures = read(folder)?;
@@ -179,7 +206,11 @@ pub fn write_table(folder: &Path) -> anyhow::Result<()> {
     let mut said = BTreeSet::new();
     for figure in &figures {
         if said.insert(&figure.how) {
-            writeln!(text, "- {}: {}", figure.what, figure.how)?;
+            writeln!(
+                text,
+                "- {}: {}. On {}",
+                figure.what, figure.how, figure.machine
+            )?;
         }
     }
     fs::write(folder.join("README.md"), &text)?;

@@ -25,6 +25,10 @@ use crate::sweep::sweep;
 /// How long a poll waits: the tick of ages, ends and signals.
 const TICK: Duration = Duration::from_millis(100);
 
+/// How often, and after how many bytes at the latest, a busy loop looks whether a file is to end.
+const LOOK_EVERY: Duration = Duration::from_millis(10);
+const LOOK_AFTER_BYTES: usize = 256 << 10;
+
 /// How often the group's offsets are committed again.
 const SAY_AGAIN: Duration = Duration::from_secs(5);
 
@@ -71,6 +75,8 @@ pub fn run(options: &Options, hdfs: Hdfs, stop: &Stop) -> anyhow::Result<Outcome
         ending: BTreeMap::new(),
         positions: BTreeMap::new(),
         said: Instant::now(),
+        looked: Instant::now(),
+        taken_bytes: 0,
         ended,
         endings,
         ends: BTreeMap::new(),
@@ -117,6 +123,9 @@ struct Archive<'a> {
     positions: BTreeMap<i32, i64>,
     /// When these were last committed for the group.
     said: Instant,
+    /// When the loop last looked whether a file is to end, and bytes taken in since.
+    looked: Instant,
+    taken_bytes: usize,
     ended: Sender<Ended>,
     endings: Receiver<Ended>,
     /// Where each partition ended when the run started; none under --follow.
@@ -162,8 +171,13 @@ impl Archive<'_> {
 
     /// One record, or one tick without.
     fn step(&mut self) -> anyhow::Result<()> {
+        let mut busy = false;
         match self.consumer.poll(TICK) {
-            Some(Ok(message)) => self.take(&message)?,
+            Some(Ok(message)) => {
+                self.take(&message)?;
+                self.taken_bytes += message.payload_len() + message.key_len();
+                busy = true;
+            }
             Some(Err(KafkaError::PartitionEOF(partition))) => {
                 // no more for now, so everything up to the end as it was has been taken in
                 self.open_ends.remove(&partition);
@@ -174,6 +188,11 @@ impl Archive<'_> {
         for change in self.consumer.context().take_changes() {
             self.apply(change)?;
         }
+        // every record would pay for locks and clocks
+        if busy && self.taken_bytes < LOOK_AFTER_BYTES && self.looked.elapsed() < LOOK_EVERY {
+            return Ok(());
+        }
+        (self.looked, self.taken_bytes) = (Instant::now(), 0);
         self.take_ended()?;
         if self.said.elapsed() >= SAY_AGAIN {
             self.commit_positions()?;
