@@ -24,7 +24,8 @@ from datetime import UTC, datetime, timedelta
 from airflow.providers.standard.operators.python import BranchPythonOperator
 from airflow.sdk import DAG, Param
 
-from pipeline_job import PipelineJob, option
+from assets import MARTS, RAW
+from pipeline_job import DEFAULT_ARGS, PipelineJob, option
 
 PARAMS = {
     "store": Param("both", enum=["both", "postgres", "cassandra"], title="Store"),
@@ -90,30 +91,41 @@ with DAG(
     max_active_runs=1,
     is_paused_upon_creation=False,
     params=PARAMS,
-    tags=["ecomm-pipeline"],
+    default_args=DEFAULT_ARGS,
+    tags=["ecomm-pipeline", "on request"],
 ):
     stores = BranchPythonOperator(
         task_id="stores",
         python_callable=lambda params: {"postgres": "load", "cassandra": "stream"}.get(
             params["store"], ["load", "stream"]
         ),
+        doc_md="Which of both branches are run: what the form says of the store.",
     )
     load = PipelineJob(
         task_id="load",
         command=[*SELECTION, "{{ '--reload' if params.reload else '' }}"],
         secrets={"POSTGRES_PASSWORD": "LOADER_PASSWORD"},
+        pool="postgres",
+        outlets=[RAW],
         execution_timeout=timedelta(hours=3),
+        doc_md="Raw files → PostgreSQL once more. A file that is replaced is so in one transaction.",
     )
     stream = PipelineJob(
         task_id="stream",
         command=["--from-chain", *SELECTION],
+        pool="hdfs",
         execution_timeout=timedelta(hours=3),
+        doc_md="Raw files → Cassandra once more: the same rows under the same keys.",
     )
     dbt = PipelineJob(
         task_id="dbt",
         command=[option("full_refresh")],
         secrets={"TRANSFORMER_PASSWORD": "TRANSFORMER_PASSWORD"},
+        pool="postgres",
+        inlets=[RAW],
+        outlets=[MARTS],
         mem_limit="512m",
+        doc_md="Brings what was loaded into the star.",
     )
 
     stores >> [load, stream]

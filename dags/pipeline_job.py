@@ -5,8 +5,11 @@ Promises, whatever happens to the task, the scheduler or the container:
 * no container outlives its task: it gets SIGTERM, time to finish what it writes, then SIGKILL, and is
   removed; one that an earlier try left (its scheduler was killed) is removed before the next one starts;
 * the exit code decides: 0 done, 2 a person is needed (failed, not tried again), else tried again, later
-  each time;
-* the container's log is the task's log, and its summary (the last line on stdout) is the XCom;
+  each time; a task that needed more memory than it may have is tried again once, since the next time it would
+  most likely need as much;
+* the container's log is the task's log, and its summary (the last line on stdout) is the XCom, and what the
+  events of the task's assets carry;
+* a task that failed for good is told to people, if there is anyone to tell (`notifier`);
 * secrets are read from the scheduler's environment when the task starts: they are in no serialized DAG,
   rendered template, log or process list;
 * nothing is pulled: images are built beside the stack.
@@ -27,6 +30,8 @@ from airflow.providers.docker.operators.docker import DockerOperator
 from airflow.sdk.exceptions import AirflowException, AirflowFailException
 from airflow.sdk.log import mask_secret
 from docker.errors import APIError, NotFound
+
+from notifier import task_failed
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -52,6 +57,10 @@ PASSED_ON = (
 LABEL = "com.ecomm-pipeline"
 EXIT_PERSON_NEEDED = 2
 STOP_GRACE_SECONDS = 20
+TRIES_WITHOUT_MEMORY = 2
+
+# of every DAG, so that its other operators are told of too
+DEFAULT_ARGS = {"owner": "ecomm-pipeline", "on_failure_callback": task_failed}
 
 
 def option(name: str) -> str:
@@ -97,9 +106,13 @@ class PipelineJob(DockerOperator):
         self._reap_and_label(context)
         try:
             super().execute(context)
-            return self._summary()
+            summary = self._summary()
         except DockerContainerFailedException as failure:
-            raise self._explain(failure) from None
+            raise self._explain(failure, context["ti"].try_number) from None
+        else:
+            for asset in self.outlets:
+                context["outlet_events"][asset].extra = summary or {}
+            return summary
         finally:
             self.on_kill()
 
@@ -141,11 +154,14 @@ class PipelineJob(DockerOperator):
             self.log.warning("the last line on stdout is no JSON summary")
             return None
 
-    def _explain(self, failure: DockerContainerFailedException) -> AirflowException:
+    def _explain(self, failure: DockerContainerFailedException, try_number: int) -> AirflowException:
         state = self.cli.inspect_container(self.container["Id"])["State"]
         code = state["ExitCode"]
         if state.get("OOMKilled"):
-            return AirflowException(f"{self.task_id} needed more memory than its limit, {self.mem_limit}")
+            said = f"{self.task_id} needed more memory than its limit, {self.mem_limit}"
+            if try_number < TRIES_WITHOUT_MEMORY:
+                return AirflowException(said)
+            return AirflowFailException(f"{said}, {try_number} times: raise mem_limit in its DAG")
         said = next((line for line in reversed(failure.logs or []) if line.strip()), "it logged nothing")
         if code == EXIT_PERSON_NEEDED:
             return AirflowFailException(f"{self.task_id} needs a person (exit code {code}): {said}")
