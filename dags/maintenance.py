@@ -17,11 +17,9 @@ replays and the newest verdict on each file stay for ever. Temporary files on HD
 """
 
 import os
-from datetime import UTC, datetime, timedelta
-
 from airflow import __version__ as airflow_version
 from airflow.providers.standard.operators.bash import BashOperator
-from airflow.sdk import DAG, Param
+from airflow.sdk import DAG, CronTriggerTimetable, Param
 
 from pipeline_job import DEFAULT_ARGS, PipelineJob, option
 
@@ -73,8 +71,8 @@ with DAG(
     dag_id="maintenance",
     description="Every night: retention, statistics, Airflow's own records and logs",
     doc_md=__doc__,
-    schedule="17 3 * * *",
-    start_date=datetime(2026, 1, 1, tzinfo=UTC),
+    # no start date: the first night is the next one, and `make up` does not wait for it
+    schedule=CronTriggerTimetable("17 3 * * *", timezone="UTC"),
     catchup=False,
     max_active_runs=1,
     is_paused_upon_creation=False,

@@ -4,6 +4,9 @@ They go where the Airflow connection `pipeline_alerts` points: an incoming webho
 {"text": ...}, as those of Slack, Mattermost and many a relay do. Without that connection nobody is told, and
 nothing else happens.
 
+The connection is best given in the environment (PIPELINE_ALERTS in .env). One that is made in Airflow's UI does for
+tasks, and not for late runs: the callback of a deadline may read no connection from Airflow's database (3.3.2).
+
 Promises, whatever the webhook does:
 
 * a message that cannot be sent fails no task and no run: it is a warning in the log, without the address, which
@@ -74,7 +77,12 @@ def send(text: str) -> None:
         log.info("nobody is told: there is no connection %s", CONNECTION)
         return
     except Exception as problem:
-        log.warning("nobody is told: connection %s cannot be read (%s)", CONNECTION, type(problem).__name__)
+        log.warning(
+            "nobody is told: connection %s cannot be read (%s); give it as AIRFLOW_CONN_%s",
+            CONNECTION,
+            type(problem).__name__,
+            CONNECTION.upper(),
+        )
         return
     try:
         body = json.dumps({"text": without_secrets(text)}).encode()

@@ -21,6 +21,7 @@ from __future__ import annotations
 
 import json
 import os
+import uuid
 from datetime import timedelta
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
@@ -52,6 +53,8 @@ PASSED_ON = (
     "CASSANDRA_CONTACT_POINTS",
     "CASSANDRA_KEYSPACE",
     "METRICS_PUSH_URL",
+    "OPENLINEAGE_URL",
+    "OPENLINEAGE_NAMESPACE",
 )
 
 LABEL = "com.ecomm-pipeline"
@@ -84,7 +87,7 @@ class PipelineJob(DockerOperator):
         kwargs.setdefault("execution_timeout", timedelta(minutes=30))
         kwargs.setdefault("retries", 3)
         kwargs.setdefault("retry_delay", timedelta(seconds=20))
-        kwargs.setdefault("retry_exponential_backoff", True)
+        kwargs.setdefault("retry_exponential_backoff", 2)
         kwargs.setdefault("max_retry_delay", timedelta(minutes=5))
         super().__init__(
             network_mode=NETWORK,
@@ -102,6 +105,7 @@ class PipelineJob(DockerOperator):
             raise AirflowFailException(f"there is no image {self.image} here: build it (make up does)")
         self.command = [word for word in self.command or [] if word]
         self.environment |= {name: os.environ[name] for name in PASSED_ON if os.environ.get(name)}
+        self.environment |= self._lineage(context["ti"])
         self._private_environment = self._read_secrets()
         self._reap_and_label(context)
         try:
@@ -127,7 +131,17 @@ class PipelineJob(DockerOperator):
                 raise AirflowFailException(f"{source} is not set in the scheduler's environment")
             mask_secret(os.environ[source])
             values[name] = os.environ[source]
+        if key := os.environ.get("OPENLINEAGE_API_KEY"):
+            mask_secret(key)
+            values["OPENLINEAGE_API_KEY"] = key
         return values
+
+    def _lineage(self, instance: Any) -> dict[str, str]:
+        """Name the DAG run as the one that the task's OpenLineage events belong to: the same id for all of it."""
+        if not os.environ.get("OPENLINEAGE_URL"):
+            return {}
+        run = uuid.uuid5(uuid.NAMESPACE_URL, f"airflow:{instance.dag_id}/{instance.run_id}")
+        return {"OPENLINEAGE_PARENT_ID": f"airflow/{instance.dag_id}/{run}"}
 
     def _reap_and_label(self, context: Context) -> None:
         instance = context["ti"]

@@ -82,7 +82,7 @@ with DAG(
         task_id="report",
         image="postgres:15",
         user="postgres",
-        entrypoint=["bash", "-c", 'psql -AtX -v ON_ERROR_STOP=1 <<< "$REPORT"'],
+        entrypoint=["bash", "-c", 'psql -AtX -v ON_ERROR_STOP=1 -v VERBOSITY=terse <<< "$REPORT"'],
         environment={
             "REPORT": REPORT,
             "PGHOST": os.environ.get("POSTGRES_HOST") or "postgres",
