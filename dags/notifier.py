@@ -4,7 +4,7 @@ They go where the Airflow connection `pipeline_alerts` points: an incoming webho
 {"text": ...}, as those of Slack, Mattermost and many a relay do. Without that connection nobody is told, and
 nothing else happens.
 
-The connection is best given in the environment (PIPELINE_ALERTS in .env). One that is made in Airflow's UI does for
+The connection is best given in the environment (PIPELINE_ALERTS in .env, as a URI, the webhook's path as its password). One that is made in Airflow's UI does for
 tasks, and not for late runs: the callback of a deadline may read no connection from Airflow's database (3.3.2).
 
 Promises, whatever the webhook does:
