@@ -15,15 +15,15 @@ archive ────┤            ├───► audit ───► dbt
 | `audit` | each new raw file, record by record, against Kafka, PostgreSQL, Cassandra and the star |
 | `dbt` | what is new in `raw` → the star in `marts`, with tests |
 
-Every task picks up where the last run ended, so a run that failed is repaired by the next one, and a run
-with nothing new is a quick success. A task that fails is tried again, unless it says that a person is
-needed (exit code 2): its log says what to do. A raw file that cannot be read fails one run, loudly; the
-next ones go on without it. A difference between the stores that nothing explains fails `audit`, and the star
-is not built from it. The XCom of each task is its summary.
+Every task picks up where the last run ended, so a run that failed is repaired by the next one, and a run with
+nothing new is a quick success. A task that fails is tried again, unless it says that a person is needed (exit
+code 2): its log says what to do. A raw file that cannot be read fails one run, loudly; the next ones go on
+without it. A difference between the stores that nothing explains fails `audit`, and the star is not built
+from it. The XCom of each task is its summary.
 
 `load` brings the asset `raw` up to date, `dbt` the asset `marts`: DAGs that are scheduled on them run after
-each. A run that is not over ten minutes after it was queued is told to people, and so is a task that failed for
-good, where there is a connection `pipeline_alerts`.
+each. A run that is not over ten minutes after it was queued is told to people, and so is a task that failed
+for good, where there is a connection `pipeline_alerts`.
 """
 
 import os
@@ -110,10 +110,10 @@ with DAG(
         command=[option("flush_mib")],
         environment=LOG_LEVEL,
         pool="hdfs",
-        doc_md="""Kafka → raw files in HDFS, each record once. Also sweeps temporary files of killed runs, a day old.
+        doc_md="""Kafka → raw files in HDFS, each record once. Sweeps temporary files of killed runs, too.
 
-**Fails with 2**: Kafka has deleted records before they were archived, or the topic was made anew. Its last line
-says which option decides what becomes of that: nothing is skipped in silence.""",
+**Fails with 2**: Kafka has deleted records before they were archived, or the topic was made anew. Its last
+line says which option decides what becomes of that: nothing is skipped in silence.""",
     )
     catalog = PipelineJob(
         task_id="catalog",
@@ -124,7 +124,7 @@ says which option decides what becomes of that: nothing is skipped in silence.""
         execution_timeout=timedelta(minutes=10),
         doc_md="""users.json and products.json → `raw.user_profile`, `raw.product`; only rows that changed.
 
-**Fails with 2**: a row of a file is not as it should be. Its last line names the row; nothing was written.""",
+**Fails with 2**: a row of a file is not as it should be. Its last line names it; nothing was written.""",
     )
     load = PipelineJob(
         task_id="load",
@@ -145,8 +145,8 @@ transaction per file.
         pool="postgres",
         doc_md="""Compares each new raw file with Kafka, PostgreSQL, Cassandra and the star, record by record.
 
-**Fails with 2**: a difference that nothing explains; which offsets is in `ops.audit_latest`, column `detail`. The star
-is not built until it is mended, or accepted with `audit --accept`.""",
+**Fails with 2**: a difference that nothing explains; which offsets is in `ops.audit_latest`, column `detail`.
+The star is not built until it is mended, or accepted with `audit --accept`.""",
     )
     dbt = PipelineJob(
         task_id="dbt",
@@ -156,7 +156,7 @@ is not built until it is mended, or accepted with `audit --accept`.""",
         inlets=[RAW],
         outlets=[MARTS],
         mem_limit="512m",
-        doc_md="""What is new in `raw` → the star in `marts`, with tests. One run at a time, by a lock in PostgreSQL.
+        doc_md="""What is new in `raw` → the star in `marts`, with tests. One run at a time, by a lock.
 
 **Fails with 2**: a test failed; the rows that it found are in the schema `test_failures`.""",
     )

@@ -7,16 +7,17 @@ maintain            airflow_metadata            airflow_logs
 
 | task | what it does |
 |---|---|
-| `maintain` | PostgreSQL: deletes verdicts of `audit` that newer ones have replaced, and old runs of it; brings statistics and block-range indexes of `raw` and `ops` up to date; says which tables carry dead rows |
+| `maintain` | PostgreSQL: deletes replaced verdicts of `audit`, refreshes statistics, names dead rows |
 | `airflow_metadata` | `airflow db clean`: runs, task instances, XComs and the rest of Airflow's own records |
 | `airflow_logs` | log files of tasks, of the DAG processor and of callbacks |
 
-None of it is needed for the pipeline to be right, and nothing that a later run reads is deleted: the ledger, rejects,
-replays and the newest verdict on each file stay for ever. Temporary files on HDFS are swept by every run of
-`archive`. Raw files are kept: they are the history.
+None of it is needed for the pipeline to be right, and nothing that a later run reads is deleted: the ledger,
+rejects, replays and the newest verdict on each file stay for ever. Temporary files on HDFS are swept by every
+run of `archive`. Raw files are kept: they are the history.
 """
 
 import os
+
 from airflow import __version__ as airflow_version
 from airflow.providers.standard.operators.bash import BashOperator
 from airflow.sdk import DAG, CronTriggerTimetable, Param
@@ -31,12 +32,20 @@ def days(value: int, minimum: int, title: str, description: str) -> Param:
 
 PARAMS = {
     "keep_audit_days": days(
-        90, 7, "Keep verdicts (days)", "maintain: the newest verdict on each file and store stays whatever its age."
+        90,
+        7,
+        "Keep verdicts (days)",
+        "maintain: the newest verdict on each file and store stays whatever its age.",
     ),
     "keep_metadata_days": days(
-        30, 1, "Keep Airflow's records (days)", "The last scheduled run of each DAG stays whatever its age."
+        30,
+        1,
+        "Keep Airflow's records (days)",
+        "The last scheduled run of each DAG stays whatever its age.",
     ),
-    "keep_log_days": days(30, 1, "Keep Airflow's logs (days)", "Of tasks, of the DAG processor, of callbacks."),
+    "keep_log_days": days(
+        30, 1, "Keep Airflow's logs (days)", "Of tasks, of the DAG processor, of callbacks."
+    ),
     "dry_run": Param(
         False,
         type="boolean",
@@ -111,5 +120,5 @@ with DAG(
         },
         append_env=True,
         retries=1,
-        doc_md="Files under Airflow's log folder, older than the form says, and the folders that are empty then.",
+        doc_md="Files in Airflow's log folder, older than the form says, and folders that are empty then.",
     )

@@ -4,15 +4,16 @@ They go where the Airflow connection `pipeline_alerts` points: an incoming webho
 {"text": ...}, as those of Slack, Mattermost and many a relay do. Without that connection nobody is told, and
 nothing else happens.
 
-The connection is best given in the environment (PIPELINE_ALERTS in .env, as a URI, the webhook's path as its password). One that is made in Airflow's UI does for
-tasks, and not for late runs: the callback of a deadline may read no connection from Airflow's database (3.3.2).
+The connection is best given in the environment (PIPELINE_ALERTS in .env, as a URI, the webhook's path as its
+password). One that is made in Airflow's UI does for tasks, and not for late runs: the callback of a deadline
+may read no connection from Airflow's database (3.3.2).
 
 Promises, whatever the webhook does:
 
-* a message that cannot be sent fails no task and no run: it is a warning in the log, without the address, which
-  is a secret in itself;
-* no message holds a secret: what Airflow masks in logs is masked in it, and so is every password, key and token
-  in the environment of the process that sends it;
+* a message that cannot be sent fails no task and no run: it is a warning in the log, without the address,
+  which is a secret in itself;
+* no message holds a secret: what Airflow masks in logs is masked in it, and so is every password, key and
+  token in the environment of the process that sends it;
 * a message is short, and says what failed, why, in which run, and where its log is.
 """
 
@@ -24,6 +25,7 @@ import os
 import re
 import urllib.request
 from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote
 
 from airflow.sdk import Connection
 from airflow.sdk.exceptions import AirflowNotFoundException
@@ -94,7 +96,8 @@ def send(text: str) -> None:
     except Exception as problem:
         # not its text, which may name the address
         code = getattr(problem, "code", "")
-        log.warning("nobody is told: %s did not take the message (%s %s)", CONNECTION, type(problem).__name__, code)
+        kind = type(problem).__name__
+        log.warning("nobody is told: %s did not take the message (%s %s)", CONNECTION, kind, code)
 
 
 def address(connection: Connection) -> str:
@@ -117,7 +120,7 @@ def without_secrets(text: str) -> str:
             continue
         # of an address only the password is one
         secrets = PASSWORD_IN_URL.findall(value) if "://" in value else [value]
-        for secret in secrets:
+        for secret in [*secrets, *map(unquote, secrets)]:
             if len(secret) >= SHORTEST_SECRET:
                 text = text.replace(secret, "***")
     return text

@@ -137,7 +137,7 @@ class PipelineJob(DockerOperator):
         return values
 
     def _lineage(self, instance: Any) -> dict[str, str]:
-        """Name the DAG run as the one that the task's OpenLineage events belong to: the same id for all of it."""
+        """Name the DAG run as the one that the task's OpenLineage events belong to, by one id."""
         if not os.environ.get("OPENLINEAGE_URL"):
             return {}
         run = uuid.uuid5(uuid.NAMESPACE_URL, f"airflow:{instance.dag_id}/{instance.run_id}")

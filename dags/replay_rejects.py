@@ -91,13 +91,13 @@ with DAG(
         secrets={"POSTGRES_PASSWORD": "LOADER_PASSWORD"},
         pool="postgres",
         outlets=[RAW],
-        doc_md="Rejects, parsed again: what is an event now moves to `raw.log_event`. The rest stays a reject.",
+        doc_md="Rejects, parsed again: what is an event now moves to `raw.log_event`, the rest stays.",
     )
     audit = PipelineJob(
         task_id="audit",
         secrets={"POSTGRES_PASSWORD": "AUDITOR_PASSWORD"},
         pool="postgres",
-        doc_md="Compares the files of the healed rejects with every store. **Fails with 2** on a difference.",
+        doc_md="Compares the files of healed rejects with every store. **Fails with 2** on a difference.",
     )
     dbt = PipelineJob(
         task_id="dbt",

@@ -1,15 +1,15 @@
 """
 ### Is the star fresh, and what did yesterday bring?
 
-Runs whenever a task has brought the asset `marts` up to date, beside the pipeline and never in its way. Asks as
-`bi_reader`, the role that reports use, so it also shows that reports can read.
+Runs whenever a task has brought the asset `marts` up to date, beside the pipeline and never in its way. Asks
+as `bi_reader`, the role that reports use, so it also shows that reports can read.
 
-The XCom is one JSON object: of the events that happened in the ten minutes before the form's patience began, how many
-are loaded, and how many of these the star holds; and yesterday's orders and revenue.
+The XCom is one JSON object: of the events that happened in the ten minutes before the form's patience began,
+how many are loaded, and how many of these the star holds; and yesterday's orders and revenue.
 
-It fails when the star holds less than half of them: then a run was green and the star did not get what is loaded.
-A generator that stands still is no fault: then nothing is loaded that the star could miss. Single events that are
-missing are the business of `audit`, which counts each.
+It fails when the star holds less than half of them: then a run was green and the star did not get what is
+loaded. A generator that stands still is no fault: then nothing is loaded that the star could miss. Single
+events that are missing are the business of `audit`, which counts each.
 
 An example, too: any DAG with `schedule=[MARTS]` runs after the star was built.
 """
@@ -22,8 +22,8 @@ from airflow.sdk import DAG, Param
 from assets import MARTS
 from pipeline_job import DEFAULT_ARGS, PipelineJob
 
-# event_timeline shows what is loaded as soon as it is, and asks for a range of event_at. Less than half, because events
-# that are late may have been loaded since the star was built.
+# event_timeline shows what is loaded as soon as it is, and asks for a range of event_at. Less than half,
+# because events that are late may have been loaded since the star was built.
 REPORT = """
 with recent as (
     select event_id
@@ -53,7 +53,7 @@ from counted
 \\echo :report
 \\if :is_stale
   do $$ begin raise exception
-    'the star misses most of what was loaded: see the log of dbt in the last runs of batch_hdfs_to_postgres'; end $$;
+    'the star misses most of what was loaded: see the log of dbt in batch_hdfs_to_postgres'; end $$;
 \\endif
 """
 

@@ -1,7 +1,7 @@
 """OpenLineage events of a run of dbt, as the other tasks send them: START, then COMPLETE or FAIL.
 
-Off unless OPENLINEAGE_URL (http://collector:5000) or OPENLINEAGE_FILE says where they go. A collector that does not
-answer is one warning, and never the run's failure.
+Off unless OPENLINEAGE_URL (http://collector:5000) or OPENLINEAGE_FILE says where they go. A collector that
+does not answer is one warning, and never the run's failure.
 """
 
 from __future__ import annotations
@@ -72,7 +72,8 @@ class Lineage:
         url, file = os.environ.get("OPENLINEAGE_URL"), os.environ.get("OPENLINEAGE_FILE")
         if not url and not file:
             return
-        job_type = facet("2-0-3", "JobTypeJobFacet", processingType="BATCH", integration="DBT", jobType="TASK")
+        kind_of_job = {"processingType": "BATCH", "integration": "DBT", "jobType": "TASK"}
+        job_type = facet("2-0-3", "JobTypeJobFacet", **kind_of_job)
         event = {
             "eventType": kind,
             "eventTime": datetime.now(UTC).isoformat(timespec="milliseconds"),
@@ -94,7 +95,7 @@ class Lineage:
                 deliver(place, json.dumps(event))
             except Exception as problem:  # whatever it is, the star is more important
                 if not self.warned:
-                    print(f"lineage could not be sent, and the run goes on without: {problem}", file=sys.stderr)
+                    print(f"lineage could not be sent, and is left out: {problem}", file=sys.stderr)
                 self.warned = True
 
 

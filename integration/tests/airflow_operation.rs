@@ -130,7 +130,10 @@ fn a_late_run_is_told_brings_assets_up_to_date_and_the_report_follows() -> anyho
     ensure!(airflow.finish(&report)? == "success", "{report} failed");
     let said = xcom(&airflow, &report, "report")?;
     let (loaded, in_star) = (said["loaded"].as_u64(), said["in_star"].as_u64());
-    ensure!(loaded.is_some() && in_star.is_some() && in_star <= loaded, "{said}");
+    ensure!(
+        loaded.is_some() && in_star.is_some() && in_star <= loaded,
+        "{said}"
+    );
     Ok(())
 }
 
@@ -238,10 +241,16 @@ fn a_webhook_that_refuses_or_is_away_fails_nothing() -> anyhow::Result<()> {
         beside_the_dags(&refusing, FAILURE)
     })?;
     ensure!(said.contains("HTTPError 500"), "{said}");
-    for connection in ["http://:hook-secret@127.0.0.1:1/http", "ftp://:hook-secret@x/ftp"] {
+    for connection in [
+        "http://:hook-secret@127.0.0.1:1/http",
+        "ftp://:hook-secret@x/ftp",
+    ] {
         let said = beside_the_dags(connection, FAILURE)?;
         ensure!(said.contains("nobody is told"), "{said}");
-        ensure!(said.contains("went on") && !said.contains("hook-secret"), "{said}");
+        ensure!(
+            said.contains("went on") && !said.contains("hook-secret"),
+            "{said}"
+        );
     }
     let said = beside_the_dags("", FAILURE)?;
     ensure!(said.contains("there is no connection"), "{said}");

@@ -41,9 +41,15 @@ fn check(event: &Value) -> anyhow::Result<()> {
         ensure!(event[text].is_string(), "{text}: {event}");
     }
     let time = event["eventTime"].as_str().unwrap_or_default();
-    ensure!(time.len() == 24 && time.contains('T') && time.ends_with('Z'), "{time}");
+    ensure!(
+        time.len() == 24 && time.contains('T') && time.ends_with('Z'),
+        "{time}"
+    );
     let schema = event["schemaURL"].as_str().unwrap_or_default();
-    ensure!(schema.ends_with("OpenLineage.json#/$defs/RunEvent"), "{schema}");
+    ensure!(
+        schema.ends_with("OpenLineage.json#/$defs/RunEvent"),
+        "{schema}"
+    );
     let run_id = event["run"]["runId"].as_str().context("runId")?;
     ensure!(uuid::Uuid::parse_str(run_id).is_ok(), "{run_id}");
     let datasets = ["inputs", "outputs"].map(|kind| event[kind].as_array().cloned());
@@ -86,7 +92,9 @@ fn each_run_says_what_it_read_and_wrote() -> anyhow::Result<()> {
     let events = Events::new(&stage);
     let parent = uuid::Uuid::new_v4();
 
-    let produce = stage.task("produce").args(["--count", "300", "--seed", "5"]);
+    let produce = stage
+        .task("produce")
+        .args(["--count", "300", "--seed", "5"]);
     events.of(produce).succeed()?;
     let run = run_of(&events.take()?, "produce", "COMPLETE")?;
     ensure!(run["outputs"][0]["name"] == stage.topic.as_str(), "{run}");
@@ -97,9 +105,12 @@ fn each_run_says_what_it_read_and_wrote() -> anyhow::Result<()> {
         .env("OPENLINEAGE_PARENT_ID", &format!("airflow/batch/{parent}"));
     events.of(archive).succeed()?;
     let archived = run_of(&events.take()?, "archive", "COMPLETE")?;
-    ensure!(archived["inputs"][0] == serde_json::json!({
-        "namespace": format!("kafka://{}", stage.kafka.bootstrap_servers), "name": stage.topic,
-    }));
+    ensure!(
+        archived["inputs"][0]
+            == serde_json::json!({
+                "namespace": format!("kafka://{}", stage.kafka.bootstrap_servers), "name": stage.topic,
+            })
+    );
     let raw = &archived["outputs"][0];
     ensure!(*rows(raw) == 300, "{archived}");
     let above = &archived["run"]["facets"]["parent"];
@@ -120,7 +131,12 @@ fn each_run_says_what_it_read_and_wrote() -> anyhow::Result<()> {
     events.of(failing).run()?.fails_with(2)?;
     let failed = run_of(&events.take()?, "archive", "FAIL")?;
     let message = &failed["run"]["facets"]["errorMessage"]["message"];
-    ensure!(message.as_str().is_some_and(|text| text.contains("--new-epoch 7")), "{failed}");
+    ensure!(
+        message
+            .as_str()
+            .is_some_and(|text| text.contains("--new-epoch 7")),
+        "{failed}"
+    );
     Ok(())
 }
 
@@ -132,8 +148,14 @@ fn a_collector_that_is_away_is_one_warning_and_off_is_none() -> anyhow::Result<(
         .env("OPENLINEAGE_URL", "http://127.0.0.1:1")
         .run()?;
     ensure!(away.code == Some(0), "{away:?}");
-    ensure!(away.stderr.matches("lineage could not be sent").count() == 1, "{away:?}");
+    ensure!(
+        away.stderr.matches("lineage could not be sent").count() == 1,
+        "{away:?}"
+    );
     let off = stage.task("archive").run()?;
-    ensure!(off.code == Some(0) && !off.stderr.contains("lineage"), "{off:?}");
+    ensure!(
+        off.code == Some(0) && !off.stderr.contains("lineage"),
+        "{off:?}"
+    );
     Ok(())
 }

@@ -30,7 +30,10 @@ fn replaced_verdicts_go_and_the_newest_of_each_place_stay() -> anyhow::Result<()
     let maintain = |days: &str| stage.task("maintain").args(["--keep-audit-days", days]);
 
     let dry = maintain("90").args(["--dry-run"]).succeed()?;
-    ensure!(dry["verdicts_deleted"] == 4 && dry["audit_runs_deleted"] == 2, "{dry}");
+    ensure!(
+        dry["verdicts_deleted"] == 4 && dry["audit_runs_deleted"] == 2,
+        "{dry}"
+    );
     ensure!(stage.number("select count(*) from ops.audit")? == 8);
     ensure!(stage.number("select count(*) from ops.audit_run")? == 4);
 
@@ -42,7 +45,10 @@ fn replaced_verdicts_go_and_the_newest_of_each_place_stay() -> anyhow::Result<()
     // one that was replaced, but not long ago
     ensure!(stage.number("select count(*) from ops.audit where state = 'pending'")? == 1);
     let again = maintain("90").succeed()?;
-    ensure!(again["verdicts_deleted"] == 0 && again["audit_runs_deleted"] == 0, "{again}");
+    ensure!(
+        again["verdicts_deleted"] == 0 && again["audit_runs_deleted"] == 0,
+        "{again}"
+    );
 
     let error = maintain("3").run()?.fails_with(2)?;
     ensure!(error.contains("--keep-audit-days"), "{error}");

@@ -143,8 +143,16 @@ impl Lineage {
         summary: &Map<String, Value>,
     ) -> Value {
         let mut run_facets = Map::new();
-        if let Some(parent) = self.options.openlineage_parent_id.as_deref().and_then(parent) {
-            run_facets.insert("parent".to_owned(), facet("1-0-1", "ParentRunFacet", parent));
+        if let Some(parent) = self
+            .options
+            .openlineage_parent_id
+            .as_deref()
+            .and_then(parent)
+        {
+            run_facets.insert(
+                "parent".to_owned(),
+                facet("1-0-1", "ParentRunFacet", parent),
+            );
         }
         if let Some(error) = error {
             let message = json!({"message": error, "programmingLanguage": "Rust"});
@@ -180,9 +188,13 @@ impl Lineage {
 
     /// Once to each place; what fails is said once.
     fn send(&mut self, event: &Value) {
-        let written = self.options.openlineage_file.as_ref().map_or(Ok(()), |path| {
-            append(path, event).with_context(|| path.display().to_string())
-        });
+        let written = self
+            .options
+            .openlineage_file
+            .as_ref()
+            .map_or(Ok(()), |path| {
+                append(path, event).with_context(|| path.display().to_string())
+            });
         let posted = self
             .options
             .openlineage_url
@@ -291,18 +303,28 @@ mod tests {
             summary.as_object().expect("an object"),
         );
         assert_eq!(event["inputs"][0]["name"], "/raw/LogEvents");
-        let rows = |index: usize| {
-            &event["outputs"][index]["outputFacets"]["outputStatistics"]["rowCount"]
-        };
-        assert_eq!((rows(0), rows(1), rows(2)), (&json!(12), &json!(3), &Value::Null));
+        let rows =
+            |index: usize| &event["outputs"][index]["outputFacets"]["outputStatistics"]["rowCount"];
+        assert_eq!(
+            (rows(0), rows(1), rows(2)),
+            (&json!(12), &json!(3), &Value::Null)
+        );
         let parent = &event["run"]["facets"]["parent"];
-        assert_eq!(parent["job"], json!({"namespace": "http://airflow/x", "name": "batch"}));
+        assert_eq!(
+            parent["job"],
+            json!({"namespace": "http://airflow/x", "name": "batch"})
+        );
         assert_eq!(parent["run"]["runId"], id);
     }
 
     #[test]
     fn a_parent_that_is_none_is_left_out() {
-        for text in ["", "batch", "airflow/batch/run-1", "batch/0197b2a0-0000-7000-8000-000000000000"] {
+        for text in [
+            "",
+            "batch",
+            "airflow/batch/run-1",
+            "batch/0197b2a0-0000-7000-8000-000000000000",
+        ] {
             let event = lineage(Some(text)).event("START", None, &[], &Map::new());
             assert_eq!(event["run"]["facets"], json!({}), "{text}");
         }

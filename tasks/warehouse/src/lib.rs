@@ -36,7 +36,10 @@ impl Options {
         let config = Config::from_str(&self.postgres_url).unwrap_or_default();
         let place = place(&config);
         let (server, database) = place.split_once('/').unwrap_or((&place, "?"));
-        frame::Dataset::new(format!("postgres://{server}"), format!("{database}.{table}"))
+        frame::Dataset::new(
+            format!("postgres://{server}"),
+            format!("{database}.{table}"),
+        )
     }
 }
 
