@@ -6,7 +6,7 @@
 
 use std::fs::OpenOptions;
 use std::io::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
@@ -175,7 +175,7 @@ impl Lineage {
             "eventTime": Utc::now().to_rfc3339_opts(SecondsFormat::Millis, true),
             "producer": PRODUCER,
             "schemaURL": EVENT_SCHEMA,
-            "run": {"runId": self.run_id, "facets": run_facets},
+            "run": {"runId": self.run_id.to_string(), "facets": run_facets},
             "job": {
                 "namespace": self.options.openlineage_namespace,
                 "name": self.job,
@@ -211,7 +211,7 @@ impl Lineage {
     }
 }
 
-fn append(path: &PathBuf, event: &Value) -> anyhow::Result<()> {
+fn append(path: &Path, event: &Value) -> anyhow::Result<()> {
     let mut file = OpenOptions::new().create(true).append(true).open(path)?;
     // one write, so that events of tasks side by side do not mix
     Ok(file.write_all(format!("{event}\n").as_bytes())?)
@@ -229,7 +229,7 @@ fn post(url: &str, event: &Value) -> anyhow::Result<()> {
     if let Ok(key) = crate::secret("OPENLINEAGE_API_KEY") {
         request = request.header("Authorization", format!("Bearer {key}"));
     }
-    request.send(event.to_string())?;
+    request.send(event.to_string().as_str())?;
     Ok(())
 }
 
@@ -238,7 +238,9 @@ fn parent(text: &str) -> Option<Value> {
     let (rest, run_id) = text.rsplit_once('/')?;
     let (namespace, job) = rest.rsplit_once('/')?;
     let run_id = Uuid::parse_str(run_id).ok()?;
-    Some(json!({"run": {"runId": run_id}, "job": {"namespace": namespace, "name": job}}))
+    Some(
+        json!({"run": {"runId": run_id.to_string()}, "job": {"namespace": namespace, "name": job}}),
+    )
 }
 
 fn named(dataset: &Dataset) -> Value {

@@ -33,7 +33,7 @@ pub struct Options {
 impl Options {
     /// A table, with its schema, as lineage names it. Never with a user: the URL may be wrong.
     pub fn dataset(&self, table: &str) -> frame::Dataset {
-        let config = Config::from_str(&self.postgres_url).unwrap_or_default();
+        let config = Config::from_str(&self.postgres_url).unwrap_or_else(|_| Config::new());
         let place = place(&config);
         let (server, database) = place.split_once('/').unwrap_or((&place, "?"));
         frame::Dataset::new(
