@@ -27,13 +27,27 @@ from airflow.sdk import DAG, Param
 from assets import MARTS, RAW
 from pipeline_job import DEFAULT_ARGS, PipelineJob, option
 
+WHICH = "Which records (all of them, if nothing is filled in)"
+HOW = "What becomes of rows that are there already"
+
 PARAMS = {
-    "store": Param("both", enum=["both", "postgres", "cassandra"], title="Store"),
+    "store": Param(
+        "both",
+        enum=["both", "postgres", "cassandra"],
+        values_display={
+            "both": "PostgreSQL and Cassandra",
+            "postgres": "PostgreSQL",
+            "cassandra": "Cassandra",
+        },
+        title="Store",
+        description="Where the records are written once more.",
+    ),
     "partition": Param(
         None,
         type=["null", "integer"],
         minimum=0,
         title="Kafka partition",
+        section=WHICH,
         description="Empty: all. Offsets need one.",
     ),
     "from_offset": Param(
@@ -41,6 +55,7 @@ PARAMS = {
         type=["null", "integer"],
         minimum=0,
         title="From offset",
+        section=WHICH,
         description="Empty: from the first.",
     ),
     "to_offset": Param(
@@ -48,6 +63,7 @@ PARAMS = {
         type=["null", "integer"],
         minimum=1,
         title="To offset",
+        section=WHICH,
         description="Not included. Empty: to the last.",
     ),
     "since": Param(
@@ -55,6 +71,7 @@ PARAMS = {
         type=["null", "string"],
         format="date-time",
         title="Since",
+        section=WHICH,
         description="Only records that Kafka got at this time or later. Empty: from the first.",
     ),
     "until": Param(
@@ -62,18 +79,21 @@ PARAMS = {
         type=["null", "string"],
         format="date-time",
         title="Until",
+        section=WHICH,
         description="Only records that Kafka got before this time. Empty: to the last.",
     ),
     "reload": Param(
         False,
         type="boolean",
         title="Replace",
+        section=HOW,
         description="PostgreSQL: load files anew that are loaded already. Needs a partition or a time.",
     ),
     "full_refresh": Param(
         False,
         type="boolean",
         title="Rebuild the star",
+        section=HOW,
         description="dbt: needed where replaced rows have other values than before, since the star keeps the "
         "first copy of an event. Takes as long as there is history.",
     ),

@@ -41,7 +41,9 @@ PARAMS = {
         "all",
         enum=["all", *REASONS],
         title="Reason",
-        description="Only what was rejected for this.",
+        values_display={name: name.replace("_", " ") for name in ["all", *REASONS]},
+        description="Only what was rejected for this. How many there are: select reason, count(*) from raw.reject "
+        "group by 1.",
     ),
     "partition": Param(
         None,
