@@ -34,7 +34,7 @@ PARAMS = {
     "store": Param(
         "both",
         enum=["both", "postgres", "cassandra"],
-        values_display={
+        values_display={"both": "both", "postgres": "PostgreSQL", "cassandra": "Cassandra"},
             "both": "PostgreSQL and Cassandra",
             "postgres": "PostgreSQL",
             "cassandra": "Cassandra",
