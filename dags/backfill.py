@@ -34,7 +34,7 @@ PARAMS = {
     "store": Param(
         "both",
         enum=["both", "postgres", "cassandra"],
-        values_display={"both": "both", "postgres": "PostgreSQL", "cassandra": "Cassandra"},
+        values_display={
             "both": "PostgreSQL and Cassandra",
             "postgres": "PostgreSQL",
             "cassandra": "Cassandra",

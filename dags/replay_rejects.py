@@ -42,7 +42,7 @@ PARAMS = {
         enum=["all", *REASONS],
         title="Reason",
         values_display={name: name.replace("_", " ") for name in ["all", *REASONS]},
-        description="Only what was rejected for this. How many: select reason, count(*) from raw.reject group by 1.",
+        description="Only what was rejected for this. raw.reject tells how many there are of each.",
     ),
     "partition": Param(
         None,
