@@ -1,5 +1,5 @@
 # One file for every image of the project: docker build --target NAME .
-# NAME: produce, stream, archive, catalog, load, audit (the tasks), dbt, test (every test executable), lint-rust, lint-tools.
+# NAME: produce, stream, archive, catalog, load, audit, maintain (the tasks), dbt, test (every test executable), lint-rust, lint-tools.
 # No `# syntax=` line: it would be fetched from a registry, and builds have to work without one.
 #
 # Secret `ca` (optional): the host's certificate bundle, for registries behind a proxy of one's own. It is never in a layer.
@@ -126,6 +126,11 @@ FROM runtime AS audit
 LABEL org.opencontainers.image.title="audit" org.opencontainers.image.description="Compares Kafka, HDFS, PostgreSQL, Cassandra and the star, record by record"
 COPY --from=build /out/bin/audit /usr/local/bin/
 ENTRYPOINT ["/usr/bin/tini", "--", "audit"]
+
+FROM runtime AS maintain
+LABEL org.opencontainers.image.title="maintain" org.opencontainers.image.description="Upkeep of PostgreSQL: retention of verdicts, statistics, dead rows"
+COPY --from=build /out/bin/maintain /usr/local/bin/
+ENTRYPOINT ["/usr/bin/tini", "--", "maintain"]
 
 # ---- dbt and the project -----------------------------------------------------------------------------------------------
 FROM python:3.11-slim-bookworm AS dbt-packages

@@ -5,8 +5,11 @@ Promises, whatever happens to the task, the scheduler or the container:
 * no container outlives its task: it gets SIGTERM, time to finish what it writes, then SIGKILL, and is
   removed; one that an earlier try left (its scheduler was killed) is removed before the next one starts;
 * the exit code decides: 0 done, 2 a person is needed (failed, not tried again), else tried again, later
-  each time;
-* the container's log is the task's log, and its summary (the last line on stdout) is the XCom;
+  each time; a task that needed more memory than it may have is tried again once, since the next time it would
+  most likely need as much;
+* the container's log is the task's log, and its summary (the last line on stdout) is the XCom, and what the
+  events of the task's assets carry;
+* a task that failed for good is told to people, if there is anyone to tell (`notifier`);
 * secrets are read from the scheduler's environment when the task starts: they are in no serialized DAG,
   rendered template, log or process list;
 * nothing is pulled: images are built beside the stack.
@@ -18,6 +21,7 @@ from __future__ import annotations
 
 import json
 import os
+import uuid
 from datetime import timedelta
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
@@ -27,6 +31,8 @@ from airflow.providers.docker.operators.docker import DockerOperator
 from airflow.sdk.exceptions import AirflowException, AirflowFailException
 from airflow.sdk.log import mask_secret
 from docker.errors import APIError, NotFound
+
+from notifier import task_failed
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -47,11 +53,17 @@ PASSED_ON = (
     "CASSANDRA_CONTACT_POINTS",
     "CASSANDRA_KEYSPACE",
     "METRICS_PUSH_URL",
+    "OPENLINEAGE_URL",
+    "OPENLINEAGE_NAMESPACE",
 )
 
 LABEL = "com.ecomm-pipeline"
 EXIT_PERSON_NEEDED = 2
 STOP_GRACE_SECONDS = 20
+TRIES_WITHOUT_MEMORY = 2
+
+# of every DAG, so that its other operators are told of too
+DEFAULT_ARGS = {"owner": "ecomm-pipeline", "on_failure_callback": task_failed}
 
 
 def option(name: str) -> str:
@@ -75,7 +87,7 @@ class PipelineJob(DockerOperator):
         kwargs.setdefault("execution_timeout", timedelta(minutes=30))
         kwargs.setdefault("retries", 3)
         kwargs.setdefault("retry_delay", timedelta(seconds=20))
-        kwargs.setdefault("retry_exponential_backoff", True)
+        kwargs.setdefault("retry_exponential_backoff", 2)
         kwargs.setdefault("max_retry_delay", timedelta(minutes=5))
         super().__init__(
             network_mode=NETWORK,
@@ -93,13 +105,18 @@ class PipelineJob(DockerOperator):
             raise AirflowFailException(f"there is no image {self.image} here: build it (make up does)")
         self.command = [word for word in self.command or [] if word]
         self.environment |= {name: os.environ[name] for name in PASSED_ON if os.environ.get(name)}
+        self.environment |= self._lineage(context["ti"])
         self._private_environment = self._read_secrets()
         self._reap_and_label(context)
         try:
             super().execute(context)
-            return self._summary()
+            summary = self._summary()
         except DockerContainerFailedException as failure:
-            raise self._explain(failure) from None
+            raise self._explain(failure, context["ti"].try_number) from None
+        else:
+            for asset in self.outlets:
+                context["outlet_events"][asset].extra = summary or {}
+            return summary
         finally:
             self.on_kill()
 
@@ -114,7 +131,17 @@ class PipelineJob(DockerOperator):
                 raise AirflowFailException(f"{source} is not set in the scheduler's environment")
             mask_secret(os.environ[source])
             values[name] = os.environ[source]
+        if key := os.environ.get("OPENLINEAGE_API_KEY"):
+            mask_secret(key)
+            values["OPENLINEAGE_API_KEY"] = key
         return values
+
+    def _lineage(self, instance: Any) -> dict[str, str]:
+        """Name the DAG run as the one that the task's OpenLineage events belong to, by one id."""
+        if not os.environ.get("OPENLINEAGE_URL"):
+            return {}
+        run = uuid.uuid5(uuid.NAMESPACE_URL, f"airflow:{instance.dag_id}/{instance.run_id}")
+        return {"OPENLINEAGE_PARENT_ID": f"airflow/{instance.dag_id}/{run}"}
 
     def _reap_and_label(self, context: Context) -> None:
         instance = context["ti"]
@@ -141,11 +168,14 @@ class PipelineJob(DockerOperator):
             self.log.warning("the last line on stdout is no JSON summary")
             return None
 
-    def _explain(self, failure: DockerContainerFailedException) -> AirflowException:
+    def _explain(self, failure: DockerContainerFailedException, try_number: int) -> AirflowException:
         state = self.cli.inspect_container(self.container["Id"])["State"]
         code = state["ExitCode"]
         if state.get("OOMKilled"):
-            return AirflowException(f"{self.task_id} needed more memory than its limit, {self.mem_limit}")
+            said = f"{self.task_id} needed more memory than its limit, {self.mem_limit}"
+            if try_number < TRIES_WITHOUT_MEMORY:
+                return AirflowException(said)
+            return AirflowFailException(f"{said}, {try_number} times: raise mem_limit in its DAG")
         said = next((line for line in reversed(failure.logs or []) if line.strip()), "it logged nothing")
         if code == EXIT_PERSON_NEEDED:
             return AirflowFailException(f"{self.task_id} needs a person (exit code {code}): {said}")

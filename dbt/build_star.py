@@ -23,6 +23,7 @@ from typing import Any
 
 import psycopg2
 
+from lineage import Lineage
 from parsed_project import PARSED, PROJECT, read_parsed_project
 
 TABLES_READ = ["ops.load_file", "ops.replay", "raw.log_event", "raw.product", "raw.user_profile"]
@@ -37,6 +38,8 @@ FAILURES = "test_failures"
 LOCK_KEY = int.from_bytes(b"star")
 
 stopping = threading.Event()
+# what the lineage says: rows by table, with its schema
+tables_written: dict[str, int] = {}
 
 
 class Stop(Exception):  # noqa: N818
@@ -197,6 +200,8 @@ def build(options: argparse.Namespace) -> dict[str, Any]:
     }
     # of a view nobody counts rows
     rows = {name: count for name, count in sorted(written.items()) if count is not None and count >= 0}
+    schemas = {result.node.name: result.node.schema for result in results}
+    tables_written.update({f"{schemas[name]}.{name}": count for name, count in rows.items()})
     return {"full_refresh": options.full_refresh, "rows_written": rows, "passed": states["pass"]}
 
 
@@ -242,9 +247,8 @@ def push_metrics(code: int, seconds: float, summary: dict[str, Any]) -> None:
         print(f"metrics could not be pushed to {request.full_url}: {problem}", file=sys.stderr)
 
 
-def run() -> tuple[int, dict[str, Any]]:
+def run(options: argparse.Namespace) -> tuple[int, dict[str, Any]]:
     """Do the whole job; return the exit code and the summary."""
-    options = parse_options()
     try:
         if options.parse_only:
             prepare_environment(options, password="unused")  # noqa: S106
@@ -275,11 +279,18 @@ def main() -> int:
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
     signal.signal(signal.SIGTERM, interrupt)
     started = time.monotonic()
-    code, summary = run()
+    options = parse_options()
+    lineage = Lineage("dbt")
+    if not options.parse_only:
+        lineage.start()
+    code, summary = run(options)
     if "error" in summary:
         print(f"error: {summary['error']}", file=sys.stderr)
     seconds = round(time.monotonic() - started, 3)
     push_metrics(code, seconds, summary)
+    if not options.parse_only:
+        server = f"{options.postgres_host}:{options.postgres_port}/{options.postgres_db}"
+        lineage.end(TABLES_READ, tables_written, server, summary.get("error"))
     head = {"task": "dbt", "status": STATUS[code]}
     tail = {"exit_code": code, "seconds": seconds}
     print(json.dumps(head | summary | tail), file=summary_out, flush=True)

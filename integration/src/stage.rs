@@ -66,6 +66,7 @@ impl Stage {
         // each logs in to PostgreSQL as a role of its own
         let password = match name {
             "audit" => setting("AUDITOR_PASSWORD", "auditor"),
+            "maintain" => setting("MAINTAINER_PASSWORD", "maintainer"),
             _ => setting("LOADER_PASSWORD", "loader"),
         };
         Task::new(name)
@@ -200,6 +201,10 @@ impl Stage {
             .env(
                 "TRANSFORMER_PASSWORD",
                 setting("TRANSFORMER_PASSWORD", "transformer"),
+            )
+            .env(
+                "MAINTAINER_PASSWORD",
+                setting("MAINTAINER_PASSWORD", "maintainer"),
             )
             .env(
                 "BI_READER_PASSWORD",

@@ -61,6 +61,8 @@ pub fn run(options: &Options, hdfs: Hdfs, stop: &Stop) -> anyhow::Result<Outcome
             newest + 1
         )));
     }
+    frame::reads(options.kafka.dataset());
+    frame::writes(options.hdfs.dataset(topic), "/records");
     sweep(&*hdfs, &raw)?;
     let assignment = Assignment::new(options, Arc::clone(&hdfs), raw.clone(), epoch);
     let consumer = consumer(&options.kafka, options, assignment)?;

@@ -72,6 +72,13 @@ impl fmt::Debug for Property {
 }
 
 impl KafkaOptions {
+    /// The topic as lineage names it, at the first of the brokers.
+    pub fn dataset(&self) -> frame::Dataset {
+        let first = self.kafka_bootstrap_servers.split(',').next();
+        let namespace = format!("kafka://{}", first.unwrap_or_default());
+        frame::Dataset::new(namespace, &*self.kafka_topic)
+    }
+
     /// A client configuration with the task's own `settings`; what the operator set wins.
     pub fn client_config(&self, client_id: &str, settings: &[(&str, &str)]) -> ClientConfig {
         let mut config = ClientConfig::new();

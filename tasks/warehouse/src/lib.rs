@@ -30,6 +30,19 @@ pub struct Options {
     pub postgres_connect_timeout_seconds: u64,
 }
 
+impl Options {
+    /// A table, with its schema, as lineage names it. Never with a user: the URL may be wrong.
+    pub fn dataset(&self, table: &str) -> frame::Dataset {
+        let config = Config::from_str(&self.postgres_url).unwrap_or_else(|_| Config::new());
+        let place = place(&config);
+        let (server, database) = place.split_once('/').unwrap_or((&place, "?"));
+        frame::Dataset::new(
+            format!("postgres://{server}"),
+            format!("{database}.{table}"),
+        )
+    }
+}
+
 /// Connects as `application_name`, the name that `pg_stat_activity` shows.
 ///
 /// # Errors
