@@ -1,5 +1,5 @@
 # One file for every image of the project: docker build --target NAME .
-# NAME: produce, stream, archive, catalog, load, audit (the tasks), dbt, test (every test executable), lint-rust, lint-tools.
+# NAME: produce, stream, archive, catalog, load, audit (the tasks), socket_proxy, dbt, test (every test executable), lint-rust, lint-tools.
 # No `# syntax=` line: it would be fetched from a registry, and builds have to work without one.
 #
 # Secret `ca` (optional): the host's certificate bundle, for registries behind a proxy of one's own. It is never in a layer.
@@ -121,6 +121,15 @@ FROM runtime AS load
 LABEL org.opencontainers.image.title="load" org.opencontainers.image.description="HDFS raw files to PostgreSQL, only new files, exactly once"
 COPY --from=build /out/bin/load /usr/local/bin/
 ENTRYPOINT ["/usr/bin/tini", "--", "load"]
+
+FROM runtime AS socket_proxy
+LABEL org.opencontainers.image.title="socket_proxy" org.opencontainers.image.description="The Docker engine as Airflow may use it: jobs of this stack, and nothing else"
+COPY --from=build /out/bin/socket_proxy /usr/local/bin/
+# a new volume takes its owner from here
+USER root
+RUN install -d -o 10001 -g 0 -m 750 /run/socket_proxy
+USER 10001
+ENTRYPOINT ["/usr/bin/tini", "--", "socket_proxy"]
 
 FROM runtime AS audit
 LABEL org.opencontainers.image.title="audit" org.opencontainers.image.description="Compares Kafka, HDFS, PostgreSQL, Cassandra and the star, record by record"

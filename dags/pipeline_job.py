@@ -7,9 +7,10 @@ Promises, whatever happens to the task, the scheduler or the container:
 * the exit code decides: 0 done, 2 a person is needed (failed, not tried again), else tried again, later
   each time;
 * the container's log is the task's log, and its summary (the last line on stdout) is the XCom;
-* secrets are read from the scheduler's environment when the task starts: they are in no serialized DAG,
-  rendered template, log or process list;
-* nothing is pulled: images are built beside the stack.
+* secrets are read when the task starts, from files of the scheduler's or its environment: they are in no
+  serialized DAG, rendered template, log or process list;
+* nothing is pulled: images are built beside the stack;
+* what else a container may be is not decided here, but by `socket_proxy`, through which the engine is reached.
 
 It does not promise that a job runs once. The tasks themselves are safe to run twice.
 """
@@ -20,6 +21,7 @@ import json
 import os
 from datetime import timedelta
 from http import HTTPStatus
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from airflow.providers.docker.exceptions import DockerContainerFailedException
@@ -49,6 +51,7 @@ PASSED_ON = (
     "METRICS_PUSH_URL",
 )
 
+SECRETS = Path("/run/secrets")
 LABEL = "com.ecomm-pipeline"
 EXIT_PERSON_NEEDED = 2
 STOP_GRACE_SECONDS = 20
@@ -60,10 +63,16 @@ def option(name: str) -> str:
     return f"{{{{ '' if params.{name} is none else '{flag}=' ~ params.{name} }}}}"
 
 
+def _read_secret(name: str) -> str | None:
+    """Return a secret of the scheduler's, as compose hands it over, or as its environment has it."""
+    file = SECRETS / name
+    return file.read_text().rstrip("\n") if file.exists() else os.environ.get(name)
+
+
 class PipelineJob(DockerOperator):
     """Runs `ecomm-pipeline/<task_id>` on the stack's network.
 
-    :param secrets: variable in the container -> variable in the scheduler's environment
+    :param secrets: variable in the container -> secret of the scheduler's: a file, else a variable
     :param command: words of the command line; empty ones are left out (templated)
     """
 
@@ -110,10 +119,11 @@ class PipelineJob(DockerOperator):
     def _read_secrets(self) -> dict[str, str]:
         values = {}
         for name, source in self.secrets.items():
-            if not os.environ.get(source):
-                raise AirflowFailException(f"{source} is not set in the scheduler's environment")
-            mask_secret(os.environ[source])
-            values[name] = os.environ[source]
+            value = _read_secret(source)
+            if not value:
+                raise AirflowFailException(f"{SECRETS / source} is missing or empty, and {source} is not set")
+            mask_secret(value)
+            values[name] = value
         return values
 
     def _reap_and_label(self, context: Context) -> None:
