@@ -84,6 +84,7 @@ RUN --mount=type=secret,id=ca \
  && if command -v rustup > /dev/null; then rustup component add clippy rustfmt; fi \
  && echo '-- cargo fmt' && cargo fmt --all --check \
  && echo '-- cargo deny' && cargo deny --locked check bans licenses sources \
+ && if cargo deny fetch db; then cargo deny --locked check advisories; else echo 'advisories: not checked'; fi \
  && echo '-- clippy' && RUSTC_WORKSPACE_WRAPPER=clippy-driver CLIPPY_ARGS=-Dwarnings__CLIPPY_HACKERY__ \
     cargo build --release --locked --workspace --bins --tests
 

@@ -10,7 +10,7 @@ Promises, whatever happens to the task, the scheduler or the container:
 * secrets are read when the task starts, from files of the scheduler's or its environment: they are in no
   serialized DAG, rendered template, log or process list;
 * nothing is pulled: images are built beside the stack;
-* what else a container may be is not decided here, but by `socket_proxy`, through which the engine is reached.
+* what else a container may be, `socket_proxy` decides, through which the engine is reached.
 
 It does not promise that a job runs once. The tasks themselves are safe to run twice.
 """

@@ -3,8 +3,15 @@
 use anyhow::ensure;
 use integration::{Stage, Task, docker, image, network, password, wait_until};
 
-const TASKS: [&str; 7] = [
-    "produce", "stream", "archive", "catalog", "load", "audit", "dbt",
+const TASKS: [&str; 8] = [
+    "produce",
+    "stream",
+    "archive",
+    "catalog",
+    "load",
+    "audit",
+    "socket_proxy",
+    "dbt",
 ];
 
 /// `docker run` of a task, on the stage.
