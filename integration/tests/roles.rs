@@ -237,10 +237,10 @@ fn every_table_is_in_the_matrix() -> anyhow::Result<()> {
     ensure!(tables.len() >= 9, "{tables:?}");
     for table in tables {
         let named = |right: &&Right| {
-            let words = right
+            let mut words = right
                 .statement
                 .split(|c: char| !(c.is_ascii_alphanumeric() || "._".contains(c)));
-            words.into_iter().any(|word| word == table)
+            words.any(|word| word == table)
         };
         ensure!(
             RIGHTS.iter().any(|right| named(&right)),

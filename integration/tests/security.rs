@@ -256,8 +256,8 @@ fn no_secret_is_in_an_image_a_log_or_a_process_list() -> anyhow::Result<()> {
     let images: Vec<String> = IMAGES.iter().map(|name| image(name)).collect();
     for image in &images {
         for words in [
-            ["image", "inspect", image],
-            ["history", "--no-trunc", image],
+            ["image", "inspect", image.as_str()],
+            ["history", "--no-trunc", image.as_str()],
         ] {
             let found = shown(&secrets, &docker(&words)?);
             ensure!(

@@ -191,7 +191,7 @@ pub fn job() -> Value {
 /// A container of somebody else: it runs for a while, says something, and holds a secret.
 pub fn foreign(labels: &[&str]) -> anyhow::Result<Made> {
     let mut words = vec!["run", "--detach", "--env", "FOREIGN=another-secret"];
-    for label in labels {
+    for &label in labels {
         words.extend(["--label", label]);
     }
     let (image, say) = (image("produce"), "echo foreign words; exec sleep 600");

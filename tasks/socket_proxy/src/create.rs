@@ -279,12 +279,15 @@ fn checked_log(asked: Option<AskedLog>) -> Result<BTreeMap<&'static str, String>
             "max-file" => is_small(&value),
             _ => false,
         };
-        let setting = settings.get_mut(key.as_str()).filter(|_| fits);
-        *setting.ok_or_else(|| {
-            Refusal::forbidden(format!(
-                "HostConfig.LogConfig: {key:?} may not be {value:?}"
-            ))
-        })? = value;
+        let setting = settings
+            .get_mut(key.as_str())
+            .filter(|_| fits)
+            .ok_or_else(|| {
+                Refusal::forbidden(format!(
+                    "HostConfig.LogConfig: {key:?} may not be {value:?}"
+                ))
+            })?;
+        *setting = value;
     }
     Ok(settings)
 }

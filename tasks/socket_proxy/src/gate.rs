@@ -89,32 +89,20 @@ impl Gate {
         if call != Call::Create && !body.is_end_stream() {
             return Err(Refusal::malformed("a body where none is wanted").into());
         }
-        let get = async |path: String| {
-            let response = self.engine.send(Method::GET, &path, None, false).await?;
-            Ok(handed_on(response))
-        };
         match call {
-            Call::Plain(path) => get(format!("{version}{path}")).await,
+            Call::Plain(path) => self.get(&format!("{version}{path}")).await,
             Call::Image(image) => {
                 self.policy.allow_image(&image)?;
                 let filters = json!({"reference": [image]});
-                get(with_filters(
-                    &format!("{version}/images/json"),
-                    false,
-                    &filters,
-                ))
-                .await
+                let path = format!("{version}/images/json");
+                self.get(&with_filters(&path, false, &filters)).await
             }
             Call::Jobs { all, mut labels } => {
                 let marks = self.policy.marks();
                 labels.extend(marks.iter().map(|(key, value)| format!("{key}={value}")));
                 let filters = json!({"label": labels});
-                get(with_filters(
-                    &format!("{version}/containers/json"),
-                    all,
-                    &filters,
-                ))
-                .await
+                let path = format!("{version}/containers/json");
+                self.get(&with_filters(&path, all, &filters)).await
             }
             Call::Create => self.create(&version, body).await,
             Call::Job { id, action, query } => match self.engine.job(&id, &self.policy).await?? {
@@ -125,6 +113,11 @@ impl Gate {
                 Found::Job(job) => self.act(&version, &job, action, &query, upgrade).await,
             },
         }
+    }
+
+    async fn get(&self, path: &str) -> Result<Answer, Failure> {
+        let response = self.engine.send(Method::GET, path, None, false).await?;
+        Ok(handed_on(response))
     }
 
     async fn create(&self, version: &str, body: Incoming) -> Result<Answer, Failure> {
@@ -218,12 +211,15 @@ async fn stream_output(engine: Upgraded, client: Upgraded) {
     let mut buffer = vec![0; 16 * 1024];
     loop {
         let read = tokio::time::timeout(Duration::from_secs(1), output.read(&mut buffer)).await;
-        match read {
-            Ok(Ok(0) | Err(_)) => break,
-            Ok(Ok(length)) if client.write_all(&buffer[..length]).await.is_err() => break,
-            Ok(Ok(_)) => {}
+        let length = match read {
+            Ok(Ok(length)) if length > 0 => length,
+            Ok(_) => break,
+            // silence: is anybody still listening?
             Err(_) if left.is_finished() => break,
-            Err(_) => {}
+            Err(_) => continue,
+        };
+        if client.write_all(&buffer[..length]).await.is_err() {
+            break;
         }
     }
     // either may have gone first

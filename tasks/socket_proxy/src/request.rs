@@ -303,7 +303,7 @@ fn read_action(
 ) -> Result<Call, Refusal> {
     let name = match rest {
         [] => "",
-        [name] if !name.is_empty() => name,
+        [name] if !name.is_empty() => *name,
         _ => return Err(no_such_call()),
     };
     let action = ACTIONS
