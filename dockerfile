@@ -18,6 +18,8 @@ RUN find . -type f ! -name Cargo.toml ! -name Cargo.lock ! -path '*/src/main.rs'
 
 # ---- every dependency, compiled once for tasks and tests alike -------------------------------------------------------
 FROM rust:1.96-bookworm AS deps
+# librdkafka's and PostgreSQL's TLS; the official image has it already
+RUN apt-get update && apt-get install -y --no-install-recommends libssl-dev pkg-config && rm -rf /var/lib/apt/lists/*
 WORKDIR /src
 ENV CARGO_TARGET_DIR=/target CARGO_INCREMENTAL=0
 COPY --from=manifests /src ./
@@ -90,7 +92,7 @@ RUN --mount=type=secret,id=ca \
 
 # ---- what the tasks run on -------------------------------------------------------------------------------------------
 FROM debian:bookworm-slim AS runtime
-RUN apt-get update && apt-get install -y --no-install-recommends tini && rm -rf /var/lib/apt/lists/* \
+RUN apt-get update && apt-get install -y --no-install-recommends libssl3 tini && rm -rf /var/lib/apt/lists/* \
  && useradd --uid 10001 --no-create-home --home-dir /nonexistent --shell /usr/sbin/nologin task
 LABEL org.opencontainers.image.vendor="ecomm-log-pipeline" org.opencontainers.image.licenses="MIT"
 USER 10001
@@ -164,7 +166,7 @@ ENTRYPOINT ["/usr/bin/tini", "--", "python", "/dbt/build_star.py"]
 # ---- every test executable, with what the tests of the whole stack call -------------------------------------------------
 FROM debian:bookworm-slim AS test
 RUN apt-get update \
- && apt-get install -y --no-install-recommends chromium docker.io postgresql-client time tini && rm -rf /var/lib/apt/lists/*
+ && apt-get install -y --no-install-recommends chromium docker.io libssl3 openssl postgresql-client time tini && rm -rf /var/lib/apt/lists/*
 # the sources, because tests read their data and examples where they were compiled
 COPY tasks /src/tasks
 COPY integration /src/integration

@@ -40,6 +40,7 @@ NETWORK = os.environ.get("PIPELINE_NETWORK", "ecomm")
 PASSED_ON = (
     "KAFKA_BOOTSTRAP_SERVERS",
     "KAFKA_TOPIC",
+    "KAFKA_USERNAME",
     "HDFS_URL",
     "RAW_ROOT",
     "POSTGRES_URL",
@@ -50,6 +51,9 @@ PASSED_ON = (
     "CASSANDRA_KEYSPACE",
     "METRICS_PUSH_URL",
 )
+
+# the same for every job, where the servers ask for logins and show certificates
+SECRETS_PASSED_ON = ("KAFKA_PASSWORD", "KAFKA_CA", "POSTGRES_CA")
 
 SECRETS = Path("/run/secrets")
 LABEL = "com.ecomm-pipeline"
@@ -124,6 +128,11 @@ class PipelineJob(DockerOperator):
                 raise AirflowFailException(f"{SECRETS / source} is missing or empty, and {source} is not set")
             mask_secret(value)
             values[name] = value
+        for name in SECRETS_PASSED_ON:
+            if value := _read_secret(name):
+                if name.endswith("PASSWORD"):
+                    mask_secret(value)
+                values[name] = value
         return values
 
     def _reap_and_label(self, context: Context) -> None:

@@ -32,7 +32,7 @@ use crate::metrics::{Metrics, MetricsOptions};
 pub use failpoint::{FAILPOINTS, failpoint};
 pub use pages::page;
 pub use progress::Progress;
-pub use secret::secret;
+pub use secret::{optional_secret, secret};
 pub use stop::Stop;
 
 /// What is logged unless `RUST_LOG` says otherwise. hdfs-native warns of every try that fails; the
