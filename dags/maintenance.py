@@ -16,9 +16,6 @@ rejects, replays and the newest verdict on each file stay for ever. Temporary fi
 run of `archive`. Raw files are kept: they are the history.
 """
 
-import os
-
-from airflow import __version__ as airflow_version
 from airflow.providers.standard.operators.bash import BashOperator
 from airflow.sdk import DAG, CronTriggerTimetable, Param
 
@@ -54,13 +51,19 @@ PARAMS = {
     ),
 }
 
-# Not the task's process, which Airflow lets see no database: a container with the one password that it needs.
+# Airflow lets the process of a task see no database, so this one starts with an environment of its own. The
+# address, which has a password, is read from a file and stands on no command line.
 CLEAN = """
+set -euo pipefail
 before=$(date -u -d "-$KEEP_DAYS days" +%Y-%m-%dT%H:%M:%SZ)
 words=(--clean-before-timestamp "$before" --skip-archive --yes --error-on-cleanup-failure)
 if [[ $DRY_RUN == True ]]; then words+=(--dry-run); fi
-airflow db clean "${words[@]}" >&2
-printf '{"task": "airflow_metadata", "status": "done", "cleaned_before": "%s", "exit_code": 0}\\n' "$before"
+env -i PATH="$PATH" HOME="$HOME" AIRFLOW_HOME="$AIRFLOW_HOME" \
+  AIRFLOW__CORE__AUTH_MANAGER="$AIRFLOW__CORE__AUTH_MANAGER" \
+  PGSSLMODE="${PGSSLMODE:-prefer}" PGSSLROOTCERT="${PGSSLROOTCERT:-}" \
+  AIRFLOW__DATABASE__SQL_ALCHEMY_CONN_CMD='cat /run/secrets/AIRFLOW_META_URL' \
+  airflow db clean "${words[@]}"
+printf '{"cleaned_before": "%s"}\\n' "$before"
 """
 
 SWEEP_LOGS = """
@@ -96,19 +99,16 @@ with DAG(
         pool="postgres",
         doc_md="Retention and statistics in PostgreSQL, as the role `maintainer`, which can do just that.",
     )
-    PipelineJob(
+    BashOperator(
         task_id="airflow_metadata",
-        image=f"apache/airflow:{airflow_version}",
-        command=["bash", "-euo", "pipefail", "-c", CLEAN],
-        environment={
+        bash_command=CLEAN,
+        env={
             "KEEP_DAYS": "{{ params.keep_metadata_days }}",
             "DRY_RUN": "{{ params.dry_run }}",
-            # it decides which tables there are
-            "AIRFLOW__CORE__AUTH_MANAGER": os.environ.get("AIRFLOW__CORE__AUTH_MANAGER", ""),
         },
-        secrets={"AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": "AIRFLOW_META_URL"},
+        append_env=True,
         pool="postgres",
-        mem_limit="512m",
+        retries=1,
         doc_md="Airflow's own records of runs, older than the form says. Its database grows without it.",
     )
     BashOperator(

@@ -13,7 +13,7 @@ Promises, whatever the webhook does:
 * a message that cannot be sent fails no task and no run: it is a warning in the log, without the address,
   which is a secret in itself;
 * no message holds a secret: what Airflow masks in logs is masked in it, and so is every password, key and
-  token in the environment of the process that sends it;
+  token in the environment or among the secret files of the process that sends it;
 * a message is short, and says what failed, why, in which run, and where its log is.
 """
 
@@ -24,6 +24,7 @@ import logging
 import os
 import re
 import urllib.request
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
@@ -40,6 +41,7 @@ LONGEST_REASON = 500
 # shorter words would take half a sentence with them; Airflow masks no shorter ones either
 SHORTEST_SECRET = 5
 SECRET_NAMES = re.compile(r"PASSWORD|SECRET|TOKEN|FERNET|_KEY$|_CONN$|_URL$|^AIRFLOW_CONN_")
+SECRET_FILES = Path("/run/secrets")
 PASSWORD_IN_URL = re.compile(r"://[^:/@\s]*:([^@/\s]+)@")
 
 log = logging.getLogger(__name__)
@@ -115,9 +117,9 @@ def address(connection: Connection) -> str:
 def without_secrets(text: str) -> str:
     """Return the text with every secret that this process knows blotted out."""
     text = str(redact(text))
-    for name, value in os.environ.items():
-        if not SECRET_NAMES.search(name):
-            continue
+    kept = [value for name, value in os.environ.items() if SECRET_NAMES.search(name)]
+    kept += [file.read_text().strip() for file in SECRET_FILES.glob("*") if os.access(file, os.R_OK)]
+    for value in kept:
         # of an address only the password is one
         secrets = PASSWORD_IN_URL.findall(value) if "://" in value else [value]
         for secret in [*secrets, *map(unquote, secrets)]:

@@ -10,9 +10,10 @@ Promises, whatever happens to the task, the scheduler or the container:
 * the container's log is the task's log, and its summary (the last line on stdout) is the XCom, and what the
   events of the task's assets carry;
 * a task that failed for good is told to people, if there is anyone to tell (`notifier`);
-* secrets are read from the scheduler's environment when the task starts: they are in no serialized DAG,
-  rendered template, log or process list;
-* nothing is pulled: images are built beside the stack.
+* secrets are read when the task starts, from files of the scheduler's or its environment: they are in no
+  serialized DAG, rendered template, log or process list;
+* nothing is pulled: images are built beside the stack;
+* what else a container may be, `socket_proxy` decides, through which the engine is reached.
 
 It does not promise that a job runs once. The tasks themselves are safe to run twice.
 """
@@ -24,6 +25,7 @@ import os
 import uuid
 from datetime import timedelta
 from http import HTTPStatus
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from airflow.providers.docker.exceptions import DockerContainerFailedException
@@ -44,6 +46,7 @@ NETWORK = os.environ.get("PIPELINE_NETWORK", "ecomm")
 PASSED_ON = (
     "KAFKA_BOOTSTRAP_SERVERS",
     "KAFKA_TOPIC",
+    "KAFKA_USERNAME",
     "HDFS_URL",
     "RAW_ROOT",
     "POSTGRES_URL",
@@ -57,6 +60,10 @@ PASSED_ON = (
     "OPENLINEAGE_NAMESPACE",
 )
 
+# the same for every job, where servers ask for logins and show certificates
+SECRETS_PASSED_ON = ("KAFKA_PASSWORD", "KAFKA_CA", "POSTGRES_CA", "OPENLINEAGE_API_KEY")
+
+SECRETS = Path("/run/secrets")
 LABEL = "com.ecomm-pipeline"
 EXIT_PERSON_NEEDED = 2
 STOP_GRACE_SECONDS = 20
@@ -72,10 +79,16 @@ def option(name: str) -> str:
     return f"{{{{ '' if params.{name} is none else '{flag}=' ~ params.{name} }}}}"
 
 
+def read_secret(name: str) -> str | None:
+    """Return a secret of the scheduler's, as compose hands it over, or as its environment has it."""
+    file = SECRETS / name
+    return file.read_text().rstrip("\n") if file.exists() else os.environ.get(name)
+
+
 class PipelineJob(DockerOperator):
     """Runs `ecomm-pipeline/<task_id>` on the stack's network.
 
-    :param secrets: variable in the container -> variable in the scheduler's environment
+    :param secrets: variable in the container -> secret of the scheduler's: a file, else a variable
     :param command: words of the command line; empty ones are left out (templated)
     """
 
@@ -127,13 +140,16 @@ class PipelineJob(DockerOperator):
     def _read_secrets(self) -> dict[str, str]:
         values = {}
         for name, source in self.secrets.items():
-            if not os.environ.get(source):
-                raise AirflowFailException(f"{source} is not set in the scheduler's environment")
-            mask_secret(os.environ[source])
-            values[name] = os.environ[source]
-        if key := os.environ.get("OPENLINEAGE_API_KEY"):
-            mask_secret(key)
-            values["OPENLINEAGE_API_KEY"] = key
+            value = read_secret(source)
+            if not value:
+                raise AirflowFailException(f"{SECRETS / source} is missing or empty, and {source} is not set")
+            mask_secret(value)
+            values[name] = value
+        for name in SECRETS_PASSED_ON:
+            if value := read_secret(name):
+                if not name.endswith("_CA"):
+                    mask_secret(value)
+                values[name] = value
         return values
 
     def _lineage(self, instance: Any) -> dict[str, str]:

@@ -16,46 +16,68 @@ An example, too: any DAG with `schedule=[MARTS]` runs after the star was built.
 
 import os
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
-from airflow.sdk import DAG, Param
+from airflow.sdk import DAG, Param, task
+from airflow.sdk.exceptions import AirflowFailException
 
 from assets import MARTS
-from pipeline_job import DEFAULT_ARGS, PipelineJob
+from pipeline_job import DEFAULT_ARGS, read_secret
 
-# event_timeline shows what is loaded as soon as it is, and asks for a range of event_at. Less than half,
-# because events that are late may have been loaded since the star was built.
+# event_timeline shows what is loaded as soon as it is, and asks for a range of event_at.
 REPORT = """
 with recent as (
     select event_id
     from marts.event_timeline
-    where event_at >= now() - interval '{{ params.patience_minutes + 10 }} minutes'
-        and event_at < now() - interval '{{ params.patience_minutes }} minutes'
-),
-counted as (
-    select count(*) as loaded, count(fact.event_id) as in_star
-    from recent left join marts.fact_event as fact using (event_id)
-),
-yesterday as (
-    select orders, revenue, lost_orders, lost_revenue
-    from marts.daily_revenue
-    where date_sk = to_char(now() at time zone 'UTC' - interval '1 day', 'YYYYMMDD')::integer
+    where event_at >= now() - make_interval(mins => %(patience)s + 10)
+        and event_at < now() - make_interval(mins => %(patience)s)
 )
 select
-    json_build_object(
-        'loaded', counted.loaded,
-        'in_star', counted.in_star,
-        'yesterday', (select to_json(yesterday) from yesterday),
-        'exit_code', 0
-    ) as report,
-    counted.in_star * 2 < counted.loaded as is_stale
-from counted
-\\gset
-\\echo :report
-\\if :is_stale
-  do $$ begin raise exception
-    'the star misses most of what was loaded: see the log of dbt in batch_hdfs_to_postgres'; end $$;
-\\endif
+    count(*) as loaded,
+    count(fact.event_id) as in_star,
+    (
+        select to_json(yesterday)
+        from (
+            select orders, revenue, lost_orders, lost_revenue
+            from marts.daily_revenue
+            where date_sk = to_char(now() at time zone 'UTC' - interval '1 day', 'YYYYMMDD')::integer
+        ) as yesterday
+    ) as yesterday
+from recent left join marts.fact_event as fact using (event_id)
 """
+
+
+@task(
+    pool="postgres",
+    retries=3,
+    retry_delay=timedelta(seconds=20),
+    retry_exponential_backoff=2,
+    execution_timeout=timedelta(minutes=6),  # the role's queries end after five
+    doc_md="One query, as a report would ask it. What it finds is the XCom.",
+)
+def report(params: dict[str, Any]) -> dict[str, Any]:
+    """Ask as bi_reader; fail if the star is stale."""
+    import psycopg2
+
+    session = psycopg2.connect(
+        host=os.environ.get("POSTGRES_HOST") or "postgres",
+        user="bi_reader",
+        password=read_secret("BI_READER_PASSWORD"),
+        dbname=os.environ.get("POSTGRES_DB") or "airflow",
+    )
+    try:
+        with session.cursor() as cursor:
+            cursor.execute(REPORT, {"patience": params["patience_minutes"]})
+            loaded, in_star, yesterday = cursor.fetchone()
+    finally:
+        session.close()
+    # less than half, because events that are late may have been loaded since the star was built
+    if in_star * 2 < loaded:
+        raise AirflowFailException(
+            f"the star has {in_star} of {loaded} loaded events: see the log of dbt in batch_hdfs_to_postgres"
+        )
+    return {"loaded": loaded, "in_star": in_star, "yesterday": yesterday}
+
 
 with DAG(
     dag_id="star_report",
@@ -78,20 +100,4 @@ with DAG(
     default_args=DEFAULT_ARGS,
     tags=["ecomm-pipeline", "report"],
 ):
-    PipelineJob(
-        task_id="report",
-        image="postgres:15",
-        user="postgres",
-        entrypoint=["bash", "-c", 'psql -AtX -v ON_ERROR_STOP=1 -v VERBOSITY=terse <<< "$REPORT"'],
-        environment={
-            "REPORT": REPORT,
-            "PGHOST": os.environ.get("POSTGRES_HOST") or "postgres",
-            "PGUSER": "bi_reader",
-            "PGDATABASE": os.environ.get("POSTGRES_DB") or "airflow",
-        },
-        secrets={"PGPASSWORD": "BI_READER_PASSWORD"},
-        pool="postgres",
-        mem_limit="64m",
-        execution_timeout=timedelta(minutes=6),  # the role's queries end after five
-        doc_md="One query, as a report would ask it. What it finds is the XCom.",
-    )
+    report()

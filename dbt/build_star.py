@@ -56,8 +56,9 @@ def parse_options() -> argparse.Namespace:
         prog="dbt",
         description="Build the star schema in PostgreSQL from what the load task put into raw.",
         epilog="The password of the role transformer comes from TRANSFORMER_PASSWORD, or from the file that "
-        "TRANSFORMER_PASSWORD_FILE names. Exit codes: 0 done, 1 failed (a retry may help), 2 a person is "
-        "needed. METRICS_PUSH_URL (http://host:9091): where to push Prometheus metrics at the end. "
+        "TRANSFORMER_PASSWORD_FILE names. POSTGRES_CA or POSTGRES_CA_FILE: the certificate of the authority "
+        "that the server's is from, which asks for TLS. Exit codes: 0 done, 1 failed (a retry may help), 2 a "
+        "person is needed. METRICS_PUSH_URL (http://host:9091): where to push Prometheus metrics at the end. "
         "Any other dbt command: docker run --entrypoint dbt.",
     )
     flag = {"type": boolean, "nargs": "?", "const": True}
@@ -83,6 +84,16 @@ def boolean(word: str) -> bool:
     if word.lower() not in known:
         raise argparse.ArgumentTypeError(f"{word!r} is neither true nor false")
     return known[word.lower()]
+
+
+def trust_authority() -> None:
+    """Ask libpq, under dbt too, for TLS with a server that POSTGRES_CA (or POSTGRES_CA_FILE) vouches for."""
+    file = os.environ.get("POSTGRES_CA_FILE")
+    if not file and (certificate := os.environ.get("POSTGRES_CA")):
+        file = "/tmp/postgres_ca.pem"  # noqa: S108 - the only place that a job can write to, and its own
+        Path(file).write_text(certificate)
+    if file:
+        os.environ |= {"PGSSLMODE": "verify-full", "PGSSLROOTCERT": file}
 
 
 def read_password() -> str:
@@ -113,9 +124,16 @@ def open_session(options: argparse.Namespace, password: str) -> psycopg2.extensi
         )
     except psycopg2.Error as problem:
         said = " ".join(str(problem).split())
-        wrong = any(
-            words in said for words in ("authentication failed", "does not exist", "permission denied")
+        mended_by_a_person = (
+            "authentication failed",
+            "does not exist",
+            "permission denied",
+            # TLS: not of the authority in POSTGRES_CA, or for another name; spoken by one side alone
+            "certificate",
+            "does not support SSL",
+            "no encryption",
         )
+        wrong = any(words in said for words in mended_by_a_person)
         raise Stop(PERSON_NEEDED if wrong else FAILED, f"no session at {server}: {said}") from None
     session.autocommit = True
     with session.cursor() as cursor:
@@ -254,6 +272,7 @@ def run(options: argparse.Namespace) -> tuple[int, dict[str, Any]]:
             prepare_environment(options, password="unused")  # noqa: S106
             invoke("parse", options)
             return DONE, {"parsed": str(PARSED)}
+        trust_authority()
         password = read_password()
         with contextlib.closing(open_session(options, password)) as session:
             lock(session, options.lock_wait_seconds)

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 
 use anyhow::{Context, bail, ensure};
-use integration::{Cassandra, Stage, setting, wait_until};
+use integration::{Cassandra, Stage, password, setting, wait_until};
 use postgres::{Client, NoTls, SimpleQueryMessage};
 use serde_json::Value;
 
@@ -732,7 +732,7 @@ fn reader(stage: &Stage) -> anyhow::Result<Client> {
     let place = setting("POSTGRES_PLACE", "postgres:5432");
     let mut config: postgres::Config =
         format!("postgresql://bi_reader@{place}/{}", stage.database).parse()?;
-    config.password(setting("BI_READER_PASSWORD", "bi_reader"));
+    config.password(password("BI_READER_PASSWORD"));
     Ok(config.connect(NoTls)?)
 }
 

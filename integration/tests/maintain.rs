@@ -73,7 +73,7 @@ fn its_role_may_do_nothing_else() -> anyhow::Result<()> {
     let place = integration::setting("POSTGRES_PLACE", "postgres:5432");
     let mut config: postgres::Config =
         format!("postgresql://maintainer@{place}/{}", stage.database).parse()?;
-    config.password(integration::setting("MAINTAINER_PASSWORD", "maintainer"));
+    config.password(integration::password("MAINTAINER_PASSWORD"));
     let mut maintainer = config.connect(NoTls)?;
     for statement in [
         "delete from ops.audit",

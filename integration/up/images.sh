@@ -108,7 +108,7 @@ rust_images() {
   run dependencies build ecomm-pipeline/dependencies --file dockerfile --target deps .
   run produce own_image produce   # compiles all tasks
   local task
-  for task in stream archive catalog load audit maintain; do own_image "$task" > "$logs/$task.log" 2>&1; done
+  for task in stream archive catalog load audit maintain socket_proxy; do own_image "$task" > "$logs/$task.log" 2>&1; done
 }
 
 dbt_image() {

@@ -218,7 +218,8 @@ impl Archive<'_> {
             self.consumer.context().complain(&failure.to_string());
             return Ok(());
         }
-        Err(failure)
+        let servers = &self.options.kafka.kafka_bootstrap_servers;
+        Err(broker::explain(failure, servers))
             .with_context(|| format!("cannot read from Kafka: {}", self.options.kafka.no_answer()))
     }
 

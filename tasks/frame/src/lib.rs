@@ -35,7 +35,7 @@ pub use failpoint::{FAILPOINTS, failpoint};
 pub use lineage::{Dataset, reads, writes};
 pub use pages::page;
 pub use progress::Progress;
-pub use secret::secret;
+pub use secret::{optional_secret, secret};
 pub use stop::Stop;
 
 /// What is logged unless `RUST_LOG` says otherwise. hdfs-native warns of every try that fails; the

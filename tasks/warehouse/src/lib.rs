@@ -9,15 +9,21 @@ use std::time::Duration;
 use anyhow::Context;
 use clap::Args;
 use frame::PersonNeeded;
+use native_tls::{Certificate, TlsConnector};
+use postgres::config::SslMode;
 use postgres::error::SqlState;
 use postgres::{Client, Config, NoTls};
+use postgres_native_tls::MakeTlsConnector;
 
 /// Where PostgreSQL is. The password comes from `POSTGRES_PASSWORD`, or from the file that
-/// `POSTGRES_PASSWORD_FILE` names.
+/// `POSTGRES_PASSWORD_FILE` names; with a certificate in `POSTGRES_CA` (or `POSTGRES_CA_FILE`) the
+/// session is encrypted, and the server must show one of that authority for its host name.
 #[derive(Args, Debug, Clone)]
 pub struct Options {
     /// PostgreSQL to write to, without the password: postgresql://USER@HOST:PORT/DATABASE. The
-    /// password is read from POSTGRES_PASSWORD, or from the file named by POSTGRES_PASSWORD_FILE
+    /// password is read from POSTGRES_PASSWORD, or from the file named by POSTGRES_PASSWORD_FILE.
+    /// POSTGRES_CA (or POSTGRES_CA_FILE), the certificate of an authority in PEM, asks for TLS with a
+    /// server that it vouches for
     #[arg(
         long,
         env = "POSTGRES_URL",
@@ -84,12 +90,34 @@ pub fn connect_as(
         .options(
             "-c timezone=UTC -c statement_timeout=0 -c idle_in_transaction_session_timeout=300000",
         );
-    config.connect(NoTls).map_err(explain).with_context(|| {
+    let authority = frame::optional_secret("POSTGRES_CA")?;
+    let connected = match authority {
+        None => config.connect(NoTls),
+        Some(authority) => {
+            // never in the clear, whatever the URL says
+            config.ssl_mode(SslMode::Require);
+            config.connect(connector(&authority)?)
+        }
+    };
+    connected.map_err(explain).with_context(|| {
         format!(
             "cannot connect to PostgreSQL at {}: is it up, and is POSTGRES_URL right?",
             place(&config)
         )
     })
+}
+
+/// TLS with servers that this authority vouches for, and no other.
+fn connector(authority: &str) -> anyhow::Result<MakeTlsConnector> {
+    let advice =
+        || PersonNeeded("POSTGRES_CA is no certificate in PEM: check POSTGRES_CA_FILE".to_owned());
+    let certificate = Certificate::from_pem(authority.as_bytes()).with_context(advice)?;
+    let connector = TlsConnector::builder()
+        .disable_built_in_roots(true)
+        .add_root_certificate(certificate)
+        .build()
+        .with_context(advice)?;
+    Ok(MakeTlsConnector::new(connector))
 }
 
 /// `host:port/database`, for messages.
@@ -111,6 +139,9 @@ fn place(config: &Config) -> String {
 /// Adds to an error of the server what a person must do, where a retry would not help.
 pub fn explain(error: postgres::Error) -> anyhow::Error {
     let Some(server) = error.as_db_error() else {
+        if let Some(advice) = tls_advice(&error) {
+            return anyhow::Error::new(error).context(PersonNeeded(advice.to_owned()));
+        }
         // cut off, or shut down: what was under way is committed or not, and the next run asks
         return anyhow::Error::new(error).context("no answer from PostgreSQL: is it up?");
     };
@@ -125,6 +156,10 @@ pub fn explain(error: postgres::Error) -> anyhow::Error {
         SqlState::INSUFFICIENT_PRIVILEGE => {
             "log in as the role of the task, or apply postgres_setup.sql for its grants"
         }
+        // no entry in pg_hba.conf for a session without TLS
+        SqlState::INVALID_AUTHORIZATION_SPECIFICATION if said.contains("no encryption") => {
+            "it wants TLS: set POSTGRES_CA_FILE"
+        }
         SqlState::INVALID_PASSWORD | SqlState::INVALID_AUTHORIZATION_SPECIFICATION => {
             "check the user of POSTGRES_URL and POSTGRES_PASSWORD"
         }
@@ -132,6 +167,24 @@ pub fn explain(error: postgres::Error) -> anyhow::Error {
         _ => return anyhow::Error::new(error).context(said),
     };
     anyhow::Error::new(error).context(PersonNeeded(format!("{said}: {advice}")))
+}
+
+/// What to do about a session that TLS came in the way of.
+fn tls_advice(error: &postgres::Error) -> Option<&'static str> {
+    let mut text = error.to_string();
+    let mut cause = std::error::Error::source(error);
+    while let Some(inner) = cause {
+        text.push_str(&inner.to_string());
+        cause = inner.source();
+    }
+    if text.contains("certificate verify failed") || text.contains("mismatch") {
+        return Some(
+            "PostgreSQL's certificate is not of the authority in POSTGRES_CA, or not for this host \
+             name: check POSTGRES_CA_FILE and POSTGRES_URL",
+        );
+    }
+    text.contains("server does not support TLS")
+        .then_some("PostgreSQL does not speak TLS: switch it on there, or take POSTGRES_CA away")
 }
 
 #[cfg(test)]
