@@ -51,7 +51,7 @@ pub(crate) fn listen(line: &str) {
 pub fn explain(failure: KafkaError, servers: &str) -> anyhow::Error {
     use RDKafkaErrorCode::{
         AllBrokersDown, Authentication, BrokerTransportFailure, GroupAuthorizationFailed,
-        OperationTimedOut, SaslAuthenticationFailed, Ssl, TopicAuthorizationFailed,
+        OperationTimedOut, SSL, SaslAuthenticationFailed, TopicAuthorizationFailed,
     };
     let advice = match failure.rdkafka_error_code() {
         Some(TopicAuthorizationFailed) => Some(
@@ -65,7 +65,7 @@ pub fn explain(failure: KafkaError, servers: &str) -> anyhow::Error {
         Some(
             Authentication
             | SaslAuthenticationFailed
-            | Ssl
+            | SSL
             | BrokerTransportFailure
             | AllBrokersDown
             | OperationTimedOut,

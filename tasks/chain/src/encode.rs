@@ -68,7 +68,7 @@ impl Encoder {
             .batched(&schema)
             .context("cannot begin a raw file")?;
         Ok(Encoder {
-            writer: Writer::Idle(writer),
+            writer: Writer::Idle(Box::new(writer)),
             sink,
             group: RowGroup::new(),
             records: 0,
@@ -161,9 +161,9 @@ impl Encoder {
 
 /// The Parquet writer, which goes to the thread of a row group and comes back when it is written.
 enum Writer {
-    Idle(BatchedWriter<Sink>),
+    Idle(Box<BatchedWriter<Sink>>),
     Busy {
-        thread: JoinHandle<anyhow::Result<BatchedWriter<Sink>>>,
+        thread: JoinHandle<anyhow::Result<Box<BatchedWriter<Sink>>>>,
         /// Memory of the row group.
         bytes: usize,
     },
@@ -173,7 +173,7 @@ enum Writer {
 
 impl Writer {
     /// Waits until it has nothing to do.
-    fn idle(self) -> anyhow::Result<BatchedWriter<Sink>> {
+    fn idle(self) -> anyhow::Result<Box<BatchedWriter<Sink>>> {
         match self {
             Writer::Idle(writer) => Ok(writer),
             Writer::Busy { thread, .. } => {
@@ -222,7 +222,10 @@ impl RowGroup {
     }
 
     /// Compresses it, as the next row group of the file.
-    fn write(self, mut writer: BatchedWriter<Sink>) -> anyhow::Result<BatchedWriter<Sink>> {
+    fn write(
+        self,
+        mut writer: Box<BatchedWriter<Sink>>,
+    ) -> anyhow::Result<Box<BatchedWriter<Sink>>> {
         let frame = self.into_frame()?;
         writer
             .write_batch(&frame)
