@@ -212,14 +212,14 @@ def build(options: argparse.Namespace) -> dict[str, Any]:
         raise Stop(FAILED if transient else PERSON_NEEDED, (what or "dbt ran nothing") + kept)
 
     written = {
-        result.node.name: result.adapter_response.get("rows_affected", 0)
+        (result.node.name, result.node.schema): result.adapter_response.get("rows_affected", 0)
         for result in results
         if result.node.resource_type in ("model", "snapshot") and result.adapter_response
     }
     # of a view nobody counts rows
-    rows = {name: count for name, count in sorted(written.items()) if count is not None and count >= 0}
-    schemas = {result.node.name: result.node.schema for result in results}
-    tables_written.update({f"{schemas[name]}.{name}": count for name, count in rows.items()})
+    counted = {node: count for node, count in sorted(written.items()) if count is not None and count >= 0}
+    tables_written.update({f"{schema}.{name}": count for (name, schema), count in counted.items()})
+    rows = {name: count for (name, _), count in counted.items()}
     return {"full_refresh": options.full_refresh, "rows_written": rows, "passed": states["pass"]}
 
 

@@ -29,7 +29,8 @@ pub struct Options {
     #[arg(long, env = "ARCHIVE_GROUP", default_value = "archive")]
     pub group: String,
 
-    /// Close a raw file when it holds this much of keys and payloads, in MiB
+    /// Close a raw file when it holds this much of keys and payloads, in MiB; it may come to twice as
+    /// much while the file before it is still being written
     #[arg(long, env = "ARCHIVE_FLUSH_MIB", default_value_t = 32, value_parser = clap::value_parser!(u32).range(1..=1024))]
     pub flush_mib: u32,
 

@@ -291,7 +291,11 @@ impl Archive<'_> {
             })
         };
         let any_full = ready().any(|(_, batch)| full(batch));
-        if !any_full && !short {
+        // one that is full while the file before it is still ending may grow, but not for ever
+        let overfull = self.batches.iter().any(|(partition, batch)| {
+            self.ending.contains_key(partition) && batch.payload_bytes() >= 2 * flush_bytes
+        });
+        if !any_full && !short && !overfull {
             return Ok(());
         }
         // those that are half full go along with a full one: fewer moments in which a kill repeats work
@@ -306,7 +310,7 @@ impl Archive<'_> {
             })
             .map(|(partition, _)| *partition)
             .collect();
-        let waits = short && due.is_empty();
+        let waits = overfull || (short && due.is_empty());
         self.end_files(&due)?;
         if waits {
             // nothing more is taken in before one of them has made room

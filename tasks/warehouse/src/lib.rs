@@ -164,6 +164,11 @@ pub fn explain(error: postgres::Error) -> anyhow::Error {
             "check the user of POSTGRES_URL and POSTGRES_PASSWORD"
         }
         SqlState::INVALID_CATALOG_NAME => "check the database name of POSTGRES_URL",
+        // shut down, killed, or ended by its administrator: the next run finds what is committed
+        SqlState::ADMIN_SHUTDOWN | SqlState::CRASH_SHUTDOWN => {
+            return anyhow::Error::new(error)
+                .context(format!("PostgreSQL ended the session: {said}"));
+        }
         _ => return anyhow::Error::new(error).context(said),
     };
     anyhow::Error::new(error).context(PersonNeeded(format!("{said}: {advice}")))
