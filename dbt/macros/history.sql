@@ -60,6 +60,14 @@
 {% endmacro %}
 
 {#-
+  A table that is made locks those that its foreign keys point to against others that are made, until it is filled: minutes, where
+  there is much history. The role's lock_timeout is for the sake of readers, whom this lock leaves alone, so here it is put off.
+-#}
+{% macro wait_for_others_to_be_made() %}
+    {%- if not is_incremental() -%} set local lock_timeout = '1h' {%- endif -%}
+{% endmacro %}
+
+{#-
   Refuses to build a table anew from a run's loads alone, as `--full-refresh --select fact_event` would:
   int_new_load of an earlier run may hold few loads or none, and the history would be gone. Loads that the
   ledger no longer has (a file loaded anew, make rebuild) are no history.
