@@ -1,5 +1,5 @@
 # One file for every image of the project: docker build --target NAME .
-# NAME: produce, stream, archive, catalog, load, audit (the tasks), dbt, test (every test executable), lint-rust, lint-tools.
+# NAME: produce, stream, archive, catalog, load, audit, maintain (the tasks), socket_proxy, dbt, test (every test executable), lint-rust, lint-tools.
 # No `# syntax=` line: it would be fetched from a registry, and builds have to work without one.
 #
 # Secret `ca` (optional): the host's certificate bundle, for registries behind a proxy of one's own. It is never in a layer.
@@ -18,6 +18,8 @@ RUN find . -type f ! -name Cargo.toml ! -name Cargo.lock ! -path '*/src/main.rs'
 
 # ---- every dependency, compiled once for tasks and tests alike -------------------------------------------------------
 FROM rust:1.96-bookworm AS deps
+# librdkafka's and PostgreSQL's TLS; the official image has it already
+RUN apt-get update && apt-get install -y --no-install-recommends libssl-dev pkg-config && rm -rf /var/lib/apt/lists/*
 WORKDIR /src
 ENV CARGO_TARGET_DIR=/target CARGO_INCREMENTAL=0
 COPY --from=manifests /src ./
@@ -54,10 +56,12 @@ RUN --mount=type=secret,id=ca \
  && sed -nE 's|.*"package_id":"[^"]*/([^"/#]+)#[^"]*".*"name":"([^"]*)".*"overflow_checks":[a-z]+,"test":true.*"executable":"([^"]+)".*|\3 /out/tests/\1.\2|p' /tmp/build.json \
     | while read -r executable named; do cp "$executable" "$named"; done
 # The executables once more, with points at which tests end them: never in the image of a task. /out/bin is copied already.
+# Our own crates unoptimised, which compiles in half the time: none of these tests is about speed.
 RUN --mount=type=secret,id=ca \
     --mount=type=cache,id=ecomm-cargo-registry,target=/usr/local/cargo/registry,sharing=locked \
     if [ -s /run/secrets/ca ]; then export CARGO_HTTP_CAINFO=/run/secrets/ca; fi \
  && cargo build --release --locked --workspace --bins --features frame/failpoints \
+      $(printf ' --config profile.release.package.%s.opt-level=0' $(ls tasks)) \
  && mkdir -p /out/failpoints && find /target/release -maxdepth 1 -type f -perm -u+x -exec cp {} /out/failpoints/ ';' \
  && rm -f /out/failpoints/bench /out/failpoints/chaos_table
 
@@ -74,7 +78,7 @@ ENV PATH=/opt/lint/bin:$PATH
 WORKDIR /src
 
 # clippy as the compiler of the workspace's own crates, on the dependencies compiled above:
-# `cargo clippy` would check every dependency a second time.
+# `cargo clippy` would check every dependency a second time. Unoptimised: what comes out is not used.
 FROM build AS lint-rust
 COPY --from=lint-tools /opt/lint/bin/cargo-deny /usr/local/bin/
 COPY deny.toml rustfmt.tom[l] clippy.tom[l] ./
@@ -84,12 +88,13 @@ RUN --mount=type=secret,id=ca \
  && if command -v rustup > /dev/null; then rustup component add clippy rustfmt; fi \
  && echo '-- cargo fmt' && cargo fmt --all --check \
  && echo '-- cargo deny' && cargo deny --locked check bans licenses sources \
+ && if cargo deny fetch db; then cargo deny --locked check advisories; else echo 'advisories: not checked'; fi \
  && echo '-- clippy' && RUSTC_WORKSPACE_WRAPPER=clippy-driver CLIPPY_ARGS=-Dwarnings__CLIPPY_HACKERY__ \
-    cargo build --release --locked --workspace --bins --tests
+    cargo build --release --locked --workspace --bins --tests $(printf ' --config profile.release.package.%s.opt-level=0' $(ls tasks))
 
 # ---- what the tasks run on -------------------------------------------------------------------------------------------
 FROM debian:bookworm-slim AS runtime
-RUN apt-get update && apt-get install -y --no-install-recommends tini && rm -rf /var/lib/apt/lists/* \
+RUN apt-get update && apt-get install -y --no-install-recommends libssl3 tini && rm -rf /var/lib/apt/lists/* \
  && useradd --uid 10001 --no-create-home --home-dir /nonexistent --shell /usr/sbin/nologin task
 LABEL org.opencontainers.image.vendor="ecomm-log-pipeline" org.opencontainers.image.licenses="MIT"
 USER 10001
@@ -122,10 +127,24 @@ LABEL org.opencontainers.image.title="load" org.opencontainers.image.description
 COPY --from=build /out/bin/load /usr/local/bin/
 ENTRYPOINT ["/usr/bin/tini", "--", "load"]
 
+FROM runtime AS socket_proxy
+LABEL org.opencontainers.image.title="socket_proxy" org.opencontainers.image.description="The Docker engine as Airflow may use it: jobs of this stack, and nothing else"
+COPY --from=build /out/bin/socket_proxy /usr/local/bin/
+# a new volume takes its owner from here
+USER root
+RUN install -d -o 10001 -g 0 -m 750 /run/socket_proxy
+USER 10001
+ENTRYPOINT ["/usr/bin/tini", "--", "socket_proxy"]
+
 FROM runtime AS audit
 LABEL org.opencontainers.image.title="audit" org.opencontainers.image.description="Compares Kafka, HDFS, PostgreSQL, Cassandra and the star, record by record"
 COPY --from=build /out/bin/audit /usr/local/bin/
 ENTRYPOINT ["/usr/bin/tini", "--", "audit"]
+
+FROM runtime AS maintain
+LABEL org.opencontainers.image.title="maintain" org.opencontainers.image.description="Upkeep of PostgreSQL: retention of verdicts, statistics, dead rows"
+COPY --from=build /out/bin/maintain /usr/local/bin/
+ENTRYPOINT ["/usr/bin/tini", "--", "maintain"]
 
 # ---- dbt and the project -----------------------------------------------------------------------------------------------
 FROM python:3.11-slim-bookworm AS dbt-packages
@@ -154,7 +173,7 @@ ENTRYPOINT ["/usr/bin/tini", "--", "python", "/dbt/build_star.py"]
 # ---- every test executable, with what the tests of the whole stack call -------------------------------------------------
 FROM debian:bookworm-slim AS test
 RUN apt-get update \
- && apt-get install -y --no-install-recommends chromium docker.io postgresql-client time tini && rm -rf /var/lib/apt/lists/*
+ && apt-get install -y --no-install-recommends chromium docker.io libssl3 openssl postgresql-client time tini && rm -rf /var/lib/apt/lists/*
 # the sources, because tests read their data and examples where they were compiled
 COPY tasks /src/tasks
 COPY integration /src/integration

@@ -6,7 +6,7 @@
 --   psql -d airflow -f postgres_setup.sql
 --
 -- The passwords come from the environment (LOADER_PASSWORD, AUDITOR_PASSWORD, TRANSFORMER_PASSWORD,
--- BI_READER_PASSWORD, AIRFLOW_META_PASSWORD), where no process list shows them, or from psql variables of the same names
+-- MAINTAINER_PASSWORD, BI_READER_PASSWORD, AIRFLOW_META_PASSWORD), where no process list shows them, or from psql variables of the same names
 -- in small letters (-v loader_password=...). One that is missing or empty ends the script with code 3.
 --
 -- | role           | login | may                                                                    |
@@ -16,6 +16,7 @@
 -- |                |       | in ops, upsert the catalog                                             |
 -- | auditor        | yes   | read events, rejects, ledger and star; append its verdicts             |
 -- | transformer    | yes   | read raw and ops; own the schemas that dbt builds                      |
+-- | maintainer     | yes   | delete replaced verdicts, refresh statistics, by functions alone       |
 -- | bi_reader      | yes   | read marts, nothing else                                               |
 -- | airflow_meta   | yes   | own Airflow's database, and see no other                               |
 
@@ -25,6 +26,24 @@
 set log_min_error_statement = panic;
 set log_statement = none;
 set client_min_messages = warning;
+
+-- 0. Version --------------------------------------------------------------------------------------
+
+-- Raised by 1 with every change of a table below, and with SCHEMA_VERSION in tasks/warehouse: a task asks for it, and ends with 2
+-- where it finds an older one. Section 5 has a line on each version, and how tables of the one before become it.
+\set schema_version 2
+
+select to_regclass('ops.schema_version') is not null as has_version
+\gset
+\if :has_version
+  select coalesce(max(version), 0) > :schema_version as is_newer, coalesce(max(version), 0) as found_version from ops.schema_version
+  \gset
+  \if :is_newer
+    -- after a release was taken back, say: its tasks can live with them
+    \warn nothing is changed: the tables are of version :found_version, this script is of :schema_version
+    \quit
+  \endif
+\endif
 
 -- 1. Passwords ------------------------------------------------------------------------------------
 
@@ -39,6 +58,10 @@ set client_min_messages = warning;
 \if :{?transformer_password}
 \else
   \getenv transformer_password TRANSFORMER_PASSWORD
+\endif
+\if :{?maintainer_password}
+\else
+  \getenv maintainer_password MAINTAINER_PASSWORD
 \endif
 \if :{?bi_reader_password}
 \else
@@ -62,6 +85,10 @@ set client_min_messages = warning;
 \else
   \set transformer_password ''
 \endif
+\if :{?maintainer_password}
+\else
+  \set maintainer_password ''
+\endif
 \if :{?bi_reader_password}
 \else
   \set bi_reader_password ''
@@ -75,6 +102,7 @@ select
     :'loader_password' = '' as loader_missing,
     :'auditor_password' = '' as auditor_missing,
     :'transformer_password' = '' as transformer_missing,
+    :'maintainer_password' = '' as maintainer_missing,
     :'bi_reader_password' = '' as bi_reader_missing,
     :'airflow_meta_password' = '' as airflow_meta_missing
 \gset
@@ -87,6 +115,9 @@ select
 \if :transformer_missing
   do $$ begin raise exception 'TRANSFORMER_PASSWORD is not set: give it in the environment or with -v transformer_password=...'; end $$;
 \endif
+\if :maintainer_missing
+  do $$ begin raise exception 'MAINTAINER_PASSWORD is not set: give it in the environment or with -v maintainer_password=...'; end $$;
+\endif
 \if :bi_reader_missing
   do $$ begin raise exception 'BI_READER_PASSWORD is not set: give it in the environment or with -v bi_reader_password=...'; end $$;
 \endif
@@ -97,7 +128,7 @@ select
 -- 2. Roles ----------------------------------------------------------------------------------------
 
 select format('create role %I', role_name)
-from unnest(array['pipeline_owner', 'loader', 'auditor', 'transformer', 'bi_reader', 'airflow_meta']) as role_name
+from unnest(array['pipeline_owner', 'loader', 'auditor', 'transformer', 'maintainer', 'bi_reader', 'airflow_meta']) as role_name
 where not exists (select from pg_catalog.pg_roles where rolname = role_name)
 \gexec
 
@@ -105,18 +136,21 @@ alter role pipeline_owner nologin nosuperuser nocreatedb nocreaterole;
 alter role loader login nosuperuser nocreatedb nocreaterole password :'loader_password';
 alter role auditor login nosuperuser nocreatedb nocreaterole password :'auditor_password';
 alter role transformer login nosuperuser nocreatedb nocreaterole password :'transformer_password';
+alter role maintainer login nosuperuser nocreatedb nocreaterole password :'maintainer_password';
 alter role bi_reader login nosuperuser nocreatedb nocreaterole connection limit 20 password :'bi_reader_password';
 alter role airflow_meta login nosuperuser nocreatedb nocreaterole password :'airflow_meta_password';
 
 alter role loader set timezone = 'UTC';
 alter role auditor set timezone = 'UTC';
 alter role transformer set timezone = 'UTC';
+alter role maintainer set timezone = 'UTC';
 alter role bi_reader set timezone = 'UTC';
 
 -- A task that was killed must not keep working in the server, nor hold a lock over its next try.
 alter role loader set client_connection_check_interval = '5s';
 alter role auditor set client_connection_check_interval = '5s';
 alter role transformer set client_connection_check_interval = '5s';
+alter role maintainer set client_connection_check_interval = '5s';
 -- Whoever waits for an exclusive lock makes every later reader wait behind it. dbt takes none on the marts once they are
 -- there; where it needs one (its own views, a table that it makes), better to fail soon and be tried again.
 alter role transformer set lock_timeout = '10s';
@@ -144,7 +178,7 @@ begin;
 revoke all on database airflow_meta, postgres, template1 from public;
 revoke all on database :"warehouse" from public;
 grant connect, temporary on database :"warehouse" to loader, transformer;
-grant connect on database :"warehouse" to auditor, bi_reader;
+grant connect on database :"warehouse" to auditor, maintainer, bi_reader;
 
 -- 4. Schemas --------------------------------------------------------------------------------------
 
@@ -169,6 +203,13 @@ comment on schema test_failures is 'dbt: the rows that a failed test found, a ta
 -- 5. Tables ---------------------------------------------------------------------------------------
 
 set local role pipeline_owner;
+
+create table if not exists ops.schema_version (
+    version int primary key,
+    applied_at timestamptz not null default now(),
+    description text not null
+);
+comment on table ops.schema_version is 'One row per version that these tables have been brought to, by postgres_setup.sql.';
 
 create table if not exists ops.load_file (
     load_id bigint generated always as identity primary key,
@@ -397,6 +438,13 @@ comment on table raw.product is 'Products of the catalog, as they are now; dbt k
 comment on column raw.product.updated_at is 'Moves only when the content changes.';
 comment on column raw.product.file_hash is 'Of the row in products.json: as long as it stays, a price or stock changed here is kept.';
 
+-- Last, and in the same transaction: whoever finds a version finds all of it.
+insert into ops.schema_version (version, description) values
+(1, 'raw and ops: events, rejects, ledger, catalog'),
+-- all of it new tables, indexes, views and functions, and two columns that are added where they are missing
+(2, 'verdicts of audit, replays of rejects, upkeep')
+on conflict (version) do nothing;
+
 -- 6. What no role may do but by these functions -----------------------------------------------------
 
 -- Takes the rows of one raw file out, and gives the file a new load_id, so that the star builds it again. For a transaction
@@ -447,12 +495,80 @@ begin
 end $$;
 comment on function ops.forget_topic is 'make rebuild: empties raw and the ledger of one topic. For the owner alone.';
 
-revoke all on function ops.begin_reload(bigint), ops.forget_topic(text) from public;
+-- Deletes verdicts that are older than so many days and that newer ones have replaced, and runs of audit of which no verdict is
+-- left. `audit` and reports read ops.audit_latest, which stays as it is, whatever an audit appends meanwhile: the newest
+-- verdict of a place is never deleted. Of each topic the newest run stays.
+create or replace function ops.prune_audit(keep_days int, out verdicts bigint, out runs bigint)
+language plpgsql security definer set search_path = '' as $$
+declare
+    oldest timestamptz = now() - make_interval(days => keep_days);
+begin
+    if keep_days is null or keep_days < 7 then
+        raise exception 'verdicts are kept for 7 days at least, not %', keep_days;
+    end if;
+    delete from ops.audit as verdict
+    where verdict.audited_at < oldest and exists (
+        select from ops.audit as newer
+        where (newer.topic, newer.epoch, newer.kafka_partition, newer.start_offset, newer.store)
+            = (verdict.topic, verdict.epoch, verdict.kafka_partition, verdict.start_offset, verdict.store)
+            and newer.audit_id > verdict.audit_id
+    );
+    get diagnostics verdicts = row_count;
+    delete from ops.audit_run as run
+    where run.ended_at < oldest
+        and exists (select from ops.audit_run as newer where newer.topic = run.topic and newer.run_id > run.run_id)
+        and not exists (select from ops.audit as verdict where verdict.run_id = run.run_id);
+    get diagnostics runs = row_count;
+end $$;
+comment on function ops.prune_audit is 'maintain: deletes what newer verdicts have replaced. For the maintainer alone.';
+
+-- Statistics of a table of raw or ops, and its block-range indexes: only the owner may, and owners do not log in. Vacuum is
+-- autovacuum's, whose settings are with the tables: no function can run it.
+create or replace function ops.refresh_statistics(table_name text) returns void
+language plpgsql security definer set search_path = '' as $$
+declare
+    refreshed regclass;
+    block_range_index regclass;
+begin
+    select class.oid into refreshed
+    from pg_catalog.pg_class as class
+    inner join pg_catalog.pg_namespace as namespace on namespace.oid = class.relnamespace
+    where namespace.nspname in ('raw', 'ops') and class.relkind = 'r'
+        and namespace.nspname || '.' || class.relname = table_name;
+    if refreshed is null then
+        raise exception 'there is no table % in raw or ops', table_name;
+    end if;
+    execute format('analyze %s', refreshed);
+    for block_range_index in
+        select index.indexrelid
+        from pg_catalog.pg_index as index
+        inner join pg_catalog.pg_class as class on class.oid = index.indexrelid
+        inner join pg_catalog.pg_am as method on method.oid = class.relam
+        where index.indrelid = refreshed and method.amname = 'brin'
+    loop
+        perform pg_catalog.brin_summarize_new_values(block_range_index);
+    end loop;
+end $$;
+comment on function ops.refresh_statistics is 'maintain: analyze, and the block-range indexes. For the maintainer alone.';
+
+-- Tables that only grow: by default autovacuum waits for a fifth of the history to be dead or new.
+alter table raw.log_event set (
+    autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_insert_scale_factor = 0.05, autovacuum_analyze_scale_factor = 0.02
+);
+alter table raw.reject set (
+    autovacuum_vacuum_scale_factor = 0.05, autovacuum_vacuum_insert_scale_factor = 0.05, autovacuum_analyze_scale_factor = 0.05
+);
+alter table ops.audit set (autovacuum_vacuum_scale_factor = 0.05, autovacuum_analyze_scale_factor = 0.05);
+
+revoke all on function
+ops.begin_reload(bigint), ops.forget_topic(text), ops.prune_audit(int), ops.refresh_statistics(text)
+from public;
 
 -- 7. Grants ---------------------------------------------------------------------------------------
 
 grant usage on schema raw, ops to loader, transformer;
 grant select on all tables in schema raw, ops to transformer;
+grant select on ops.schema_version to loader, auditor, maintainer;
 
 grant usage on schema raw, ops to auditor;
 grant select on raw.log_event, raw.reject, ops.load_file, ops.replay, ops.audit_latest to auditor;
@@ -468,6 +584,9 @@ grant delete, update (reason, field) on raw.reject to loader;
 grant select, insert on ops.replay, ops.healed_reject to loader;
 grant usage on sequence ops.load_file_load_id_seq to loader;
 grant execute on function ops.begin_reload(bigint) to loader;
+
+grant usage on schema ops to maintainer;
+grant execute on function ops.prune_audit(int), ops.refresh_statistics(text) to maintainer;
 
 reset role;
 

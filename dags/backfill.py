@@ -24,15 +24,30 @@ from datetime import UTC, datetime, timedelta
 from airflow.providers.standard.operators.python import BranchPythonOperator
 from airflow.sdk import DAG, Param
 
-from pipeline_job import PipelineJob, option
+from assets import MARTS, RAW
+from pipeline_job import DEFAULT_ARGS, PipelineJob, option
+
+WHICH = "Which records (all of them, if nothing is filled in)"
+HOW = "What becomes of rows that are there already"
 
 PARAMS = {
-    "store": Param("both", enum=["both", "postgres", "cassandra"], title="Store"),
+    "store": Param(
+        "both",
+        enum=["both", "postgres", "cassandra"],
+        values_display={
+            "both": "PostgreSQL and Cassandra",
+            "postgres": "PostgreSQL",
+            "cassandra": "Cassandra",
+        },
+        title="Store",
+        description="Where the records are written once more.",
+    ),
     "partition": Param(
         None,
         type=["null", "integer"],
         minimum=0,
         title="Kafka partition",
+        section=WHICH,
         description="Empty: all. Offsets need one.",
     ),
     "from_offset": Param(
@@ -40,6 +55,7 @@ PARAMS = {
         type=["null", "integer"],
         minimum=0,
         title="From offset",
+        section=WHICH,
         description="Empty: from the first.",
     ),
     "to_offset": Param(
@@ -47,6 +63,7 @@ PARAMS = {
         type=["null", "integer"],
         minimum=1,
         title="To offset",
+        section=WHICH,
         description="Not included. Empty: to the last.",
     ),
     "since": Param(
@@ -54,6 +71,7 @@ PARAMS = {
         type=["null", "string"],
         format="date-time",
         title="Since",
+        section=WHICH,
         description="Only records that Kafka got at this time or later. Empty: from the first.",
     ),
     "until": Param(
@@ -61,18 +79,21 @@ PARAMS = {
         type=["null", "string"],
         format="date-time",
         title="Until",
+        section=WHICH,
         description="Only records that Kafka got before this time. Empty: to the last.",
     ),
     "reload": Param(
         False,
         type="boolean",
         title="Replace",
+        section=HOW,
         description="PostgreSQL: load files anew that are loaded already. Needs a partition or a time.",
     ),
     "full_refresh": Param(
         False,
         type="boolean",
         title="Rebuild the star",
+        section=HOW,
         description="dbt: needed where replaced rows have other values than before, since the star keeps the "
         "first copy of an event. Takes as long as there is history.",
     ),
@@ -90,30 +111,41 @@ with DAG(
     max_active_runs=1,
     is_paused_upon_creation=False,
     params=PARAMS,
-    tags=["ecomm-pipeline"],
+    default_args=DEFAULT_ARGS,
+    tags=["ecomm-pipeline", "on request"],
 ):
     stores = BranchPythonOperator(
         task_id="stores",
         python_callable=lambda params: {"postgres": "load", "cassandra": "stream"}.get(
             params["store"], ["load", "stream"]
         ),
+        doc_md="Which of both branches are run: what the form says of the store.",
     )
     load = PipelineJob(
         task_id="load",
         command=[*SELECTION, "{{ '--reload' if params.reload else '' }}"],
         secrets={"POSTGRES_PASSWORD": "LOADER_PASSWORD"},
+        pool="postgres",
+        outlets=[RAW],
         execution_timeout=timedelta(hours=3),
+        doc_md="Raw files → PostgreSQL once more. A file that is replaced is so in one transaction.",
     )
     stream = PipelineJob(
         task_id="stream",
         command=["--from-chain", *SELECTION],
+        pool="hdfs",
         execution_timeout=timedelta(hours=3),
+        doc_md="Raw files → Cassandra once more: the same rows under the same keys.",
     )
     dbt = PipelineJob(
         task_id="dbt",
         command=[option("full_refresh")],
         secrets={"TRANSFORMER_PASSWORD": "TRANSFORMER_PASSWORD"},
+        pool="postgres",
+        inlets=[RAW],
+        outlets=[MARTS],
         mem_limit="512m",
+        doc_md="Brings what was loaded into the star.",
     )
 
     stores >> [load, stream]

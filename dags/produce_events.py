@@ -12,7 +12,7 @@ from datetime import UTC, datetime, timedelta
 
 from airflow.sdk import DAG, Param
 
-from pipeline_job import PipelineJob, option
+from pipeline_job import DEFAULT_ARGS, PipelineJob, option
 
 
 def ratio(title: str, description: str) -> Param:
@@ -76,11 +76,14 @@ with DAG(
     max_active_runs=4,
     is_paused_upon_creation=False,
     params=PARAMS,
-    tags=["ecomm-pipeline"],
+    default_args=DEFAULT_ARGS,
+    tags=["ecomm-pipeline", "on request"],
 ):
     PipelineJob(
         task_id="produce",
         command=[option(name) for name in PARAMS],
         execution_timeout=timedelta(hours=3),
+        pool="generator",
+        doc_md="Generated events → Kafka. Not tried again when it fails: what was sent stays sent.",
         retries=0,  # a second try would send the first one's events again
     )

@@ -17,7 +17,8 @@ from datetime import UTC, datetime
 
 from airflow.sdk import DAG, Param
 
-from pipeline_job import PipelineJob, option
+from assets import MARTS, RAW
+from pipeline_job import DEFAULT_ARGS, PipelineJob, option
 
 REASONS = [
     "tombstone",
@@ -40,7 +41,8 @@ PARAMS = {
         "all",
         enum=["all", *REASONS],
         title="Reason",
-        description="Only what was rejected for this.",
+        values_display={name: name.replace("_", " ") for name in ["all", *REASONS]},
+        description="Only what was rejected for this. raw.reject tells how many there are of each.",
     ),
     "partition": Param(
         None,
@@ -75,7 +77,8 @@ with DAG(
     max_active_runs=1,
     is_paused_upon_creation=False,
     params=PARAMS,
-    tags=["ecomm-pipeline"],
+    default_args=DEFAULT_ARGS,
+    tags=["ecomm-pipeline", "on request"],
 ):
     load = PipelineJob(
         task_id="load",
@@ -87,15 +90,24 @@ with DAG(
             option("until"),
         ],
         secrets={"POSTGRES_PASSWORD": "LOADER_PASSWORD"},
+        pool="postgres",
+        outlets=[RAW],
+        doc_md="Rejects, parsed again: what is an event now moves to `raw.log_event`, the rest stays.",
     )
     audit = PipelineJob(
         task_id="audit",
         secrets={"POSTGRES_PASSWORD": "AUDITOR_PASSWORD"},
+        pool="postgres",
+        doc_md="Compares the files of healed rejects with every store. **Fails with 2** on a difference.",
     )
     dbt = PipelineJob(
         task_id="dbt",
         secrets={"TRANSFORMER_PASSWORD": "TRANSFORMER_PASSWORD"},
+        pool="postgres",
+        inlets=[RAW],
+        outlets=[MARTS],
         mem_limit="512m",
+        doc_md="Brings the healed events into the star.",
     )
 
     load >> audit >> dbt

@@ -23,6 +23,7 @@ from typing import Any
 
 import psycopg2
 
+from lineage import Lineage
 from parsed_project import PARSED, PROJECT, read_parsed_project
 
 TABLES_READ = ["ops.load_file", "ops.replay", "raw.log_event", "raw.product", "raw.user_profile"]
@@ -37,6 +38,8 @@ FAILURES = "test_failures"
 LOCK_KEY = int.from_bytes(b"star")
 
 stopping = threading.Event()
+# what the lineage says: rows by table, with its schema
+tables_written: dict[str, int] = {}
 
 
 class Stop(Exception):  # noqa: N818
@@ -53,8 +56,9 @@ def parse_options() -> argparse.Namespace:
         prog="dbt",
         description="Build the star schema in PostgreSQL from what the load task put into raw.",
         epilog="The password of the role transformer comes from TRANSFORMER_PASSWORD, or from the file that "
-        "TRANSFORMER_PASSWORD_FILE names. Exit codes: 0 done, 1 failed (a retry may help), 2 a person is "
-        "needed. METRICS_PUSH_URL (http://host:9091): where to push Prometheus metrics at the end. "
+        "TRANSFORMER_PASSWORD_FILE names. POSTGRES_CA or POSTGRES_CA_FILE: the certificate of the authority "
+        "that the server's is from, which asks for TLS. Exit codes: 0 done, 1 failed (a retry may help), 2 a "
+        "person is needed. METRICS_PUSH_URL (http://host:9091): where to push Prometheus metrics at the end. "
         "Any other dbt command: docker run --entrypoint dbt.",
     )
     flag = {"type": boolean, "nargs": "?", "const": True}
@@ -80,6 +84,16 @@ def boolean(word: str) -> bool:
     if word.lower() not in known:
         raise argparse.ArgumentTypeError(f"{word!r} is neither true nor false")
     return known[word.lower()]
+
+
+def trust_authority() -> None:
+    """Ask libpq, under dbt too, for TLS with a server that POSTGRES_CA (or POSTGRES_CA_FILE) vouches for."""
+    file = os.environ.get("POSTGRES_CA_FILE")
+    if not file and (certificate := os.environ.get("POSTGRES_CA")):
+        file = "/tmp/postgres_ca.pem"  # noqa: S108 - the only place that a job can write to, and its own
+        Path(file).write_text(certificate)
+    if file:
+        os.environ |= {"PGSSLMODE": "verify-full", "PGSSLROOTCERT": file}
 
 
 def read_password() -> str:
@@ -110,9 +124,16 @@ def open_session(options: argparse.Namespace, password: str) -> psycopg2.extensi
         )
     except psycopg2.Error as problem:
         said = " ".join(str(problem).split())
-        wrong = any(
-            words in said for words in ("authentication failed", "does not exist", "permission denied")
+        mended_by_a_person = (
+            "authentication failed",
+            "does not exist",
+            "permission denied",
+            # TLS: not of the authority in POSTGRES_CA, or for another name; spoken by one side alone
+            "certificate",
+            "does not support SSL",
+            "no encryption",
         )
+        wrong = any(words in said for words in mended_by_a_person)
         raise Stop(PERSON_NEEDED if wrong else FAILED, f"no session at {server}: {said}") from None
     session.autocommit = True
     with session.cursor() as cursor:
@@ -191,12 +212,14 @@ def build(options: argparse.Namespace) -> dict[str, Any]:
         raise Stop(FAILED if transient else PERSON_NEEDED, (what or "dbt ran nothing") + kept)
 
     written = {
-        result.node.name: result.adapter_response.get("rows_affected", 0)
+        (result.node.name, result.node.schema): result.adapter_response.get("rows_affected", 0)
         for result in results
         if result.node.resource_type in ("model", "snapshot") and result.adapter_response
     }
     # of a view nobody counts rows
-    rows = {name: count for name, count in sorted(written.items()) if count is not None and count >= 0}
+    counted = {node: count for node, count in sorted(written.items()) if count is not None and count >= 0}
+    tables_written.update({f"{schema}.{name}": count for (name, schema), count in counted.items()})
+    rows = {name: count for (name, _), count in counted.items()}
     return {"full_refresh": options.full_refresh, "rows_written": rows, "passed": states["pass"]}
 
 
@@ -242,14 +265,14 @@ def push_metrics(code: int, seconds: float, summary: dict[str, Any]) -> None:
         print(f"metrics could not be pushed to {request.full_url}: {problem}", file=sys.stderr)
 
 
-def run() -> tuple[int, dict[str, Any]]:
+def run(options: argparse.Namespace) -> tuple[int, dict[str, Any]]:
     """Do the whole job; return the exit code and the summary."""
-    options = parse_options()
     try:
         if options.parse_only:
             prepare_environment(options, password="unused")  # noqa: S106
             invoke("parse", options)
             return DONE, {"parsed": str(PARSED)}
+        trust_authority()
         password = read_password()
         with contextlib.closing(open_session(options, password)) as session:
             lock(session, options.lock_wait_seconds)
@@ -275,11 +298,18 @@ def main() -> int:
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
     signal.signal(signal.SIGTERM, interrupt)
     started = time.monotonic()
-    code, summary = run()
+    options = parse_options()
+    lineage = Lineage("dbt")
+    if not options.parse_only:
+        lineage.start()
+    code, summary = run(options)
     if "error" in summary:
         print(f"error: {summary['error']}", file=sys.stderr)
     seconds = round(time.monotonic() - started, 3)
     push_metrics(code, seconds, summary)
+    if not options.parse_only:
+        server = f"{options.postgres_host}:{options.postgres_port}/{options.postgres_db}"
+        lineage.end(TABLES_READ, tables_written, server, summary.get("error"))
     head = {"task": "dbt", "status": STATUS[code]}
     tail = {"exit_code": code, "seconds": seconds}
     print(json.dumps(head | summary | tail), file=summary_out, flush=True)

@@ -6,7 +6,7 @@ use anyhow::{Context, ensure};
 use serde_json::{Value, json};
 
 use crate::server::{Server, docker};
-use crate::stage::setting;
+use crate::stage::{password, setting};
 use crate::task::wait_within;
 
 const DAG: &str = "batch_hdfs_to_postgres";
@@ -30,7 +30,7 @@ impl Airflow {
         };
         let login = json!({
             "username": setting("AIRFLOW_USERNAME", "airflow"),
-            "password": setting("AIRFLOW_PASSWORD", "airflow"),
+            "password": password("AIRFLOW_PASSWORD"),
         });
         let answer = airflow.call("POST", "/auth/token", &login)?;
         airflow.token = answer["access_token"]

@@ -15,6 +15,15 @@ pub fn setting(name: &str, default: &str) -> String {
     std::env::var(name).unwrap_or_else(|_| default.to_owned())
 }
 
+/// A password of the stack, which nothing but its .env knows.
+///
+/// # Panics
+/// Where it is not set: every test that needs it would fail in a stranger way.
+pub fn password(name: &str) -> String {
+    std::env::var(name)
+        .unwrap_or_else(|_| panic!("{name} is not set: `make test` takes it from .env"))
+}
+
 /// The Docker network of the stack.
 pub fn network() -> String {
     setting("COMPOSE_PROJECT_NAME", "ecomm")
@@ -65,8 +74,9 @@ impl Stage {
     pub fn task(&self, name: &str) -> Task {
         // each logs in to PostgreSQL as a role of its own
         let password = match name {
-            "audit" => setting("AUDITOR_PASSWORD", "auditor"),
-            _ => setting("LOADER_PASSWORD", "loader"),
+            "audit" => password("AUDITOR_PASSWORD"),
+            "maintain" => password("MAINTAINER_PASSWORD"),
+            _ => password("LOADER_PASSWORD"),
         };
         Task::new(name)
             .env("KAFKA_BOOTSTRAP_SERVERS", &self.kafka.bootstrap_servers)
@@ -132,10 +142,7 @@ impl Stage {
             .args(["--env", &format!("POSTGRES_DB={}", self.database)])
             .args(options.iter().copied())
             .args([image("dbt").as_str()])
-            .env(
-                "TRANSFORMER_PASSWORD",
-                &setting("TRANSFORMER_PASSWORD", "transformer"),
-            )
+            .env("TRANSFORMER_PASSWORD", &password("TRANSFORMER_PASSWORD"))
     }
 
     fn postgres_url(&self, user: &str) -> String {
@@ -143,10 +150,15 @@ impl Stage {
         format!("postgresql://{user}@{place}/{}", self.database)
     }
 
+    /// A session of the superuser in another database of the stack's server.
+    pub fn sql_in(&self, database: &str) -> anyhow::Result<Client> {
+        Stage::admin(database)
+    }
+
     fn admin(database: &str) -> anyhow::Result<Client> {
         let mut config: postgres::Config =
             format!("postgresql://airflow@postgres:5432/{database}").parse()?;
-        config.password(setting("POSTGRES_PASSWORD", "airflow"));
+        config.password(password("POSTGRES_PASSWORD"));
         config
             .connect(NoTls)
             .context("is the stack up? (make test starts it)")
@@ -182,11 +194,17 @@ impl Stage {
     }
 
     fn create_database(&self) -> anyhow::Result<()> {
-        let mut admin = Stage::admin("airflow")?;
+        self.sql_in("airflow")?
+            .batch_execute(&format!("create database {}", self.database))?;
+        self.set_up(&self.database)
+    }
+
+    /// Runs postgres_setup.sql in a database of the stack's server, once more if need be.
+    pub fn set_up(&self, database: &str) -> anyhow::Result<()> {
+        let mut admin = self.sql_in("airflow")?;
         // the script sets the passwords of roles that all databases share: one test at a time
         admin.execute("select pg_advisory_lock(7083)", &[])?;
-        admin.batch_execute(&format!("create database {}", self.database))?;
-        Stage::set_up_postgres("postgres", &self.database)
+        Stage::set_up_postgres("postgres", database)
     }
 
     /// Runs postgres_setup.sql in a database of any server.
@@ -194,21 +212,13 @@ impl Stage {
         let output = Command::new("psql")
             .args(["--no-psqlrc", "--username=airflow", "--host", host])
             .args(["--file", "../postgres_setup.sql", "--dbname", database])
-            .env("PGPASSWORD", setting("POSTGRES_PASSWORD", "airflow"))
-            .env("LOADER_PASSWORD", setting("LOADER_PASSWORD", "loader"))
-            .env("AUDITOR_PASSWORD", setting("AUDITOR_PASSWORD", "auditor"))
-            .env(
-                "TRANSFORMER_PASSWORD",
-                setting("TRANSFORMER_PASSWORD", "transformer"),
-            )
-            .env(
-                "BI_READER_PASSWORD",
-                setting("BI_READER_PASSWORD", "bi_reader"),
-            )
-            .env(
-                "AIRFLOW_META_PASSWORD",
-                setting("AIRFLOW_META_PASSWORD", "airflow_meta"),
-            )
+            .env("PGPASSWORD", password("POSTGRES_PASSWORD"))
+            .env("LOADER_PASSWORD", password("LOADER_PASSWORD"))
+            .env("AUDITOR_PASSWORD", password("AUDITOR_PASSWORD"))
+            .env("TRANSFORMER_PASSWORD", password("TRANSFORMER_PASSWORD"))
+            .env("MAINTAINER_PASSWORD", password("MAINTAINER_PASSWORD"))
+            .env("BI_READER_PASSWORD", password("BI_READER_PASSWORD"))
+            .env("AIRFLOW_META_PASSWORD", password("AIRFLOW_META_PASSWORD"))
             .stdin(Stdio::null())
             .output()
             .context("psql")?;

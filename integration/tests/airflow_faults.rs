@@ -9,7 +9,7 @@ use std::time::Instant;
 
 use anyhow::{Context, ensure};
 use integration::chaos::{self, Injection};
-use integration::{Airflow, Kafka, Server, Task, setting, wait_until};
+use integration::{Airflow, Kafka, Server, Task, password, setting, wait_until};
 use postgres::{Client, NoTls};
 use serde_json::json;
 
@@ -59,7 +59,7 @@ impl Sent {
     fn assert_once(&self, fault: &str, healed: Instant) -> anyhow::Result<()> {
         let recovery = healed.elapsed();
         let mut config: postgres::Config = "postgresql://airflow@postgres:5432/airflow".parse()?;
-        config.password(setting("POSTGRES_PASSWORD", "airflow"));
+        config.password(password("POSTGRES_PASSWORD"));
         let mut client: Client = config.connect(NoTls)?;
         let (mut lost, mut duplicated) = (0, 0);
         for (partition, (start, next)) in (0_i32..).zip(&self.ranges) {

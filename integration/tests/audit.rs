@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use anyhow::{Context, ensure};
 use chain::{Encoder, Raw, RawFile, Record};
-use integration::{Cassandra, Stage, Task, setting};
+use integration::{Cassandra, Stage, Task, password, setting};
 use postgres::NoTls;
 use serde_json::Value;
 
@@ -723,7 +723,7 @@ fn a_server_that_does_not_answer_is_worth_a_retry_and_the_role_may_change_nothin
     let place = setting("POSTGRES_PLACE", "postgres:5432");
     let mut config: postgres::Config =
         format!("postgresql://auditor@{place}/{}", stage.database).parse()?;
-    config.password(setting("AUDITOR_PASSWORD", "auditor"));
+    config.password(password("AUDITOR_PASSWORD"));
     let mut auditor = config.connect(NoTls)?;
     for statement in [
         "delete from raw.log_event",

@@ -4,11 +4,15 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
+use std::time::Duration;
 
 use anyhow::{Context, bail, ensure};
-use integration::{Cassandra, Stage, setting, wait_until};
+use integration::{Cassandra, Stage, password, setting, wait_until, wait_within};
 use postgres::{Client, NoTls, SimpleQueryMessage};
 use serde_json::Value;
+
+/// A stream that writes four rows at a time, on a machine that is busy.
+const SLOW_ON_PURPOSE: Duration = Duration::from_secs(600);
 
 /// Names that the tasks use, without the suffixes of histograms.
 const METRICS: [&str; 25] = [
@@ -468,7 +472,7 @@ fn send_and_kill(stage: &Stage, options: &[&str]) -> anyhow::Result<()> {
             .task("stream")
             .args(["--follow", "--batch-rows", "4", "--concurrency", "1"])
             .start()?;
-        wait_until("the stream is in the middle", || {
+        wait_within(SLOW_ON_PURPOSE, "the stream is in the middle", || {
             Ok(stage.committed()? > share * EVENTS as i64 / 8)
         })?;
         stream.signal("KILL")?;
@@ -732,7 +736,7 @@ fn reader(stage: &Stage) -> anyhow::Result<Client> {
     let place = setting("POSTGRES_PLACE", "postgres:5432");
     let mut config: postgres::Config =
         format!("postgresql://bi_reader@{place}/{}", stage.database).parse()?;
-    config.password(setting("BI_READER_PASSWORD", "bi_reader"));
+    config.password(password("BI_READER_PASSWORD"));
     Ok(config.connect(NoTls)?)
 }
 

@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use anyhow::{Context, ensure};
 use integration::chaos::{self, Injection, Store};
-use integration::{Aftermath, Disk, Kafka, OwnServer, Stage, setting, wait_until};
+use integration::{Aftermath, Disk, Kafka, OwnServer, Stage, password, wait_until};
 use postgres::{Client, NoTls};
 
 /// Each takes memory for its disk and its server.
@@ -19,7 +19,7 @@ fn alone() -> MutexGuard<'static, ()> {
 fn postgres_of(name: &str) -> anyhow::Result<Client> {
     let mut config: postgres::Config =
         format!("postgresql://airflow@{name}:5432/airflow").parse()?;
-    config.password(setting("POSTGRES_PASSWORD", "airflow"));
+    config.password(password("POSTGRES_PASSWORD"));
     Ok(config.connect(NoTls)?)
 }
 
@@ -41,7 +41,7 @@ fn a_full_disk_under_postgres_fails_the_load_and_the_next_loads_each_once() -> a
 
     let disk = Disk::new(&format!("{}_disk", stage.topic), 160)?;
     let mount = format!("{}:/var/lib/postgresql/data", disk.volume);
-    let password = setting("POSTGRES_PASSWORD", "airflow");
+    let password = password("POSTGRES_PASSWORD");
     let server = OwnServer::run(
         &format!("{}_server", stage.topic),
         "postgres:15",

@@ -1,10 +1,18 @@
 //! The images, as the README runs them one by one.
 
 use anyhow::ensure;
-use integration::{Stage, Task, docker, image, network, setting, wait_until};
+use integration::{Stage, Task, docker, image, network, password, wait_until};
 
-const TASKS: [&str; 7] = [
-    "produce", "stream", "archive", "catalog", "load", "audit", "dbt",
+const TASKS: [&str; 9] = [
+    "produce",
+    "stream",
+    "archive",
+    "catalog",
+    "load",
+    "audit",
+    "maintain",
+    "socket_proxy",
+    "dbt",
 ];
 
 /// `docker run` of a task, on the stage.
@@ -26,7 +34,7 @@ fn docker_run(stage: &Stage, name: &str, options: &[&str]) -> Task {
             "--env",
             "POSTGRES_PASSWORD",
         ])
-        .env("POSTGRES_PASSWORD", &setting("LOADER_PASSWORD", "loader"));
+        .env("POSTGRES_PASSWORD", &password("LOADER_PASSWORD"));
     for variable in &variables {
         task = task.args(["--env", variable]);
     }

@@ -350,3 +350,37 @@ fn a_report_that_holds_a_table_delays_nothing_not_even_a_rebuild() -> anyhow::Re
     after.settle(&stage, &[Store::Postgres, Store::Star])?;
     Ok(())
 }
+
+/// Foreign keys of a table that is made lock the dimensions until it is filled, which takes as long as there is history.
+#[test]
+fn a_table_that_is_made_waits_for_another_that_is_being_made() -> anyhow::Result<()> {
+    let _alone = alone();
+    let stage = loaded("maker")?;
+    stage.dbt().succeed()?;
+    let mut other = stage.sql()?;
+    other.batch_execute(&format!(
+        "alter role transformer in database {} set lock_timeout = '1s';
+         drop table marts.fact_session;
+         begin; lock table marts.dim_user in share row exclusive mode",
+        stage.database
+    ))?;
+    // that model alone: a dimension is written, and would wait for the lock itself
+    let build = ["run", "--select", "fact_session"];
+    let mut dbt = stage.dbt_command(&build).start()?;
+    let waiting = format!(
+        "select count(*) from pg_stat_activity
+         where datname = '{}' and usename = 'transformer' and wait_event_type = 'Lock'
+             and clock_timestamp() - query_start > interval '2 seconds'",
+        stage.database
+    );
+    wait_until("dbt waits for longer than the timeout", || {
+        ensure!(dbt.is_running()?, "dbt has ended already");
+        Ok(stage.number(&waiting)? > 0)
+    })?;
+    other.batch_execute("rollback")?;
+    let finished = dbt.finish()?;
+    ensure!(finished.code == Some(0), "{finished:?}");
+    chaos::compare(&stage, &[Store::Star])?.assert_equal()?;
+    ensure!(stage.number("select count(*) from marts.fact_session")? > 0);
+    Ok(())
+}

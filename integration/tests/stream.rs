@@ -4,8 +4,11 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use anyhow::{Context, ensure};
-use integration::{Cassandra, Running, Stage, undisturbed, wait_until};
+use integration::{Cassandra, Running, Stage, undisturbed, wait_until, wait_within};
 use serde_json::Value;
+
+/// A stream that writes four rows at a time, on a machine that is busy.
+const SLOW_ON_PURPOSE: Duration = Duration::from_secs(600);
 
 /// Each kind of noise: events sent again, events that come late, records that are none.
 const NOISE: [&str; 6] = [
@@ -168,7 +171,7 @@ fn a_killed_stream_leaves_nothing_to_repair() -> anyhow::Result<()> {
             .args(["--follow", "--batch-rows", "4", "--concurrency", "1"])
             .start()?;
         let before = 60_000 * round as i64;
-        wait_until("the stream is in the middle", || {
+        wait_within(SLOW_ON_PURPOSE, "the stream is in the middle", || {
             Ok(stage.committed()? > before + 5_000)
         })?;
         stream.signal("KILL")?;

@@ -12,8 +12,23 @@ optional=(grafana/grafana:11.6.0)   # no stand-in: where it cannot be pulled, th
 
 # ---- third-party images ----------------------------------------------------------------------------------------------
 
+# What a stand-in is made of is noted in a label of it, so that it is made again when that changes.
+label=com.ecomm-pipeline.stand-in
+source_of() {   # IMAGE
+  local name=${1##*/}
+  find "$stand_ins/${name%%:*}" -type f -print0 | sort -z | xargs -0 sha256sum | sha256sum | cut -c 1-16
+}
+is_outdated() {
+  local made_of
+  made_of=$(docker image inspect --format "{{index .Config.Labels \"$label\"}}" "$1" 2> /dev/null) || return 1
+  [[ -n $made_of && $made_of != '<no value>' && $made_of != "$(source_of "$1")" ]]
+}
+stand_in() { build "$1" --label "$label=$(source_of "$1")" "${@:2}"; }
+
 missing=()
-for image in "${images[@]}"; do has_image "$image" || missing+=("$image"); done
+for image in "${images[@]}"; do
+  if ! has_image "$image" || is_outdated "$image"; then missing+=("$image"); fi
+done
 
 # pull IMAGE: 0 pulled, 1 there is no such image, 2 the registry cannot be used
 pull() {
@@ -83,20 +98,20 @@ jars() {
 with_downloads() {
   local image=$1 name=$2
   shift 2
-  tar --create --directory "$stand_ins/$name" . --directory "$downloads/$name-${image##*:}" "$@" | build "$image" -
+  tar --create --directory "$stand_ins/$name" . --directory "$downloads/$name-${image##*:}" "$@" | stand_in "$image" -
 }
 
 server_images() {
-  if wants postgres:15; then run postgres:15 build postgres:15 "$stand_ins/postgres"; fi
-  if wants prom/prometheus:v2.42.0; then run prometheus build prom/prometheus:v2.42.0 "$stand_ins/prometheus"; fi
-  if wants prom/pushgateway:v1.5.1; then run pushgateway build prom/pushgateway:v1.5.1 "$stand_ins/pushgateway"; fi
+  if wants postgres:15; then run postgres:15 stand_in postgres:15 "$stand_ins/postgres"; fi
+  if wants prom/prometheus:v2.42.0; then run prometheus stand_in prom/prometheus:v2.42.0 "$stand_ins/prometheus"; fi
+  if wants prom/pushgateway:v1.5.1; then run pushgateway stand_in prom/pushgateway:v1.5.1 "$stand_ins/pushgateway"; fi
   if wants apache/kafka:4.3.1 || wants apache/hadoop:3.4.3 || wants cassandra:5.0.9; then
     run jre build ecomm-pipeline/jre:17 "$stand_ins/jre"
   fi
   if wants apache/kafka:4.3.1; then run kafka:4.3.1 with_downloads apache/kafka:4.3.1 kafka libs; fi
   if wants apache/hadoop:3.4.3; then run hadoop:3.4.3 with_downloads apache/hadoop:3.4.3 hadoop libs webapps; fi
   if wants cassandra:5.0.9; then run cassandra:5.0.9 with_downloads cassandra:5.0.9 cassandra libs; fi
-  if wants apache/airflow:3.3.2; then run airflow:3.3.2 build apache/airflow:3.3.2 "$stand_ins/airflow"; fi
+  if wants apache/airflow:3.3.2; then run airflow:3.3.2 stand_in apache/airflow:3.3.2 "$stand_ins/airflow"; fi
 }
 
 # ---- the project's own images ----------------------------------------------------------------------------------------
@@ -104,15 +119,15 @@ server_images() {
 own_image() { build "ecomm-pipeline/$1:${PIPELINE_TAG:-dev}" --file dockerfile --target "$1" .; }
 
 rust_images() {
-  if wants rust:1.96-bookworm; then run rust:1.96-bookworm build rust:1.96-bookworm "$stand_ins/rust"; fi
+  if wants rust:1.96-bookworm; then run rust:1.96-bookworm stand_in rust:1.96-bookworm "$stand_ins/rust"; fi
   run dependencies build ecomm-pipeline/dependencies --file dockerfile --target deps .
   run produce own_image produce   # compiles all tasks
   local task
-  for task in stream archive catalog load audit; do own_image "$task" > "$logs/$task.log" 2>&1; done
+  for task in stream archive catalog load audit maintain socket_proxy; do own_image "$task" > "$logs/$task.log" 2>&1; done
 }
 
 dbt_image() {
-  if wants python:3.11-slim-bookworm; then run python:3.11-slim-bookworm build python:3.11-slim-bookworm "$stand_ins/python"; fi
+  if wants python:3.11-slim-bookworm; then run python:3.11-slim-bookworm stand_in python:3.11-slim-bookworm "$stand_ins/python"; fi
   run dbt own_image dbt
 }
 

@@ -88,7 +88,10 @@ compose stop stream > /dev/null 2>&1
 job archive > /dev/null
 job load > /dev/null
 job dbt > /dev/null
-records=$(job archive --inspect | field records)
+inspected=$(job archive --inspect)
+records=$(field records <<< "$inspected")
+epoch=$(sql "select coalesce(max((chain ->> 'epoch')::int), 0)
+             from json_array_elements(\$json\$$(tail -n 1 <<< "$inspected")\$json\$::json -> 'chains') as chain")
 
 # What a run that failed in the middle had counted is compared, not what it left behind.
 stock=$logs/rebuild-$COMPOSE_PROJECT_NAME-$records-records
@@ -109,7 +112,7 @@ step "PostgreSQL: $files raw files forgotten, $loaded loaded"
 
 step 'Cassandra: emptying, writing'
 for table in "${tables[@]}"; do run "truncate-$table" cql "truncate logs.$table"; done
-written=$(job stream --from-chain --hand-over | field records)
+written=$(job stream --from-chain --hand-over --epoch "$epoch" | field records)
 step "Cassandra: $written records written"
 
 step 'counting after'

@@ -7,7 +7,9 @@ source "$(dirname "$0")/settings.sh"
 
 docker ps --all --filter "label=com.docker.compose.project=$COMPOSE_PROJECT_NAME" \
   --format 'table {{.Label "com.docker.compose.service"}}\t{{.Status}}\t{{.Ports}}'
-mapfile -t running < <(docker ps --quiet --filter "network=$COMPOSE_PROJECT_NAME")
+# jobs too, which are on the network and no service
+mapfile -t running < <({ docker ps --quiet --filter "network=$COMPOSE_PROJECT_NAME"
+  docker ps --quiet --filter "label=com.docker.compose.project=$COMPOSE_PROJECT_NAME"; } | sort -u)
 if [[ ${#running[@]} -gt 0 ]]; then
   echo
   docker stats --no-stream --format '{{.Name}} {{.MemUsage}}' "${running[@]}" |

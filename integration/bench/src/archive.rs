@@ -134,13 +134,18 @@ fn last(values: &[f64]) -> f64 {
 /// A topic with so many events.
 pub fn filled(name: &str, events: u64) -> anyhow::Result<Stage> {
     let stage = Stage::new(name, PARTITIONS)?;
-    let count = events.to_string();
-    let task = stage
-        .task("produce")
-        .args(["--count", &count, "--seed", "3"]);
-    let (sent, _) = run_ours(task)?;
-    ensure!(sent["acked"].as_u64() == Some(events), "{sent}");
+    send(&stage, events, 3, &[])?;
     Ok(stage)
+}
+
+/// Sends so many events of that seed to the topic.
+pub fn send(stage: &Stage, count: u64, seed: u64, more: &[&str]) -> anyhow::Result<()> {
+    let (count_word, seed) = (count.to_string(), seed.to_string());
+    let words = ["--count", &count_word, "--seed", &seed];
+    let task = stage.task("produce").args(words).args(more.iter().copied());
+    let (sent, _) = run_ours(task)?;
+    ensure!(sent["acked"].as_u64() == Some(count), "{sent}");
+    Ok(())
 }
 
 /// Archives the topic into an empty directory: what it took, and bytes of the files.

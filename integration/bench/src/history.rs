@@ -3,8 +3,9 @@
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, ensure};
-use integration::{Server, Stage};
+use integration::{Cost, Server, Stage};
 
+use crate::archive::send;
 use crate::load::wal;
 use crate::peer::run_ours;
 use crate::report::Figure;
@@ -45,14 +46,7 @@ pub fn measure(events: u64, histories: &[u64]) -> anyhow::Result<Vec<Figure>> {
         }
         send(&stage, events, held + 1, &[])?;
         held = history + events;
-        let mut steps = run(&stage)?.steps;
-        let seconds = steps.iter().map(|step| step.seconds).sum();
-        steps.push(Step {
-            name: "sum",
-            seconds,
-            cpu_seconds: 0.0,
-            peak_mib: 0.0,
-        });
+        let steps = run(&stage)?.steps;
         for step in &steps {
             println!(
                 "after {history} events: {} {:.1} s",
@@ -71,26 +65,18 @@ pub fn measure(events: u64, histories: &[u64]) -> anyhow::Result<Vec<Figure>> {
 fn runs(events: u64, history: u64, steps: &[Step], least: u64, base: &[Step]) -> Vec<Figure> {
     let how = "the tasks of the DAG one after another on tables that hold the history, each from the start of its process (dbt: of its container) to its end; \
                one run of each, without catalog and audit. The history lies on the 30 days before";
-    let figure = |(place, (step, base)): (usize, (&Step, &Step))| {
-        let what = format!(
-            "a run with {events} new events after {history} old ones, {}",
-            step.name
-        );
-        Figure::new(
-            &format!("history-{history:09}-{place}-{}", step.name),
-            &what,
-            "s",
-            how,
-            &[step.seconds],
-        )
-        .beside(&format!("after {least}"), &[base.seconds])
-        .aim(if step.name == "sum" {
-            "at most 1.2"
-        } else {
-            ""
-        })
+    let figure = |place: usize, name: &str, seconds: f64, base: f64| {
+        let what = format!("a run with {events} new events after {history} old ones, {name}");
+        let name = format!("history-{history:09}-{place}-{name}");
+        Figure::new(&name, &what, "s", how, &[seconds]).beside(&format!("after {least}"), &[base])
     };
-    steps.iter().zip(base).enumerate().map(figure).collect()
+    let sum = |steps: &[Step]| steps.iter().map(|step| step.seconds).sum();
+    let pairs = steps.iter().zip(base).enumerate();
+    let mut figures: Vec<Figure> = pairs
+        .map(|(place, (step, base))| figure(place, step.name, step.seconds, base.seconds))
+        .collect();
+    figures.push(figure(steps.len(), "sum", sum(steps), sum(base)).aim("at most 1.2"));
+    figures
 }
 
 /// What a million events of a backlog cost.
@@ -110,15 +96,6 @@ fn growth(backlog: u64, values: &[Value], least: u64, base: &[Value]) -> Vec<Fig
     values.iter().zip(base).enumerate().map(figure).collect()
 }
 
-fn send(stage: &Stage, count: u64, seed: u64, more: &[&str]) -> anyhow::Result<()> {
-    let (count_word, seed) = (count.to_string(), seed.to_string());
-    let words = ["--count", &count_word, "--seed", &seed];
-    let task = stage.task("produce").args(words).args(more.iter().copied());
-    let (sent, _) = run_ours(task)?;
-    ensure!(sent["acked"].as_u64() == Some(count), "{sent}");
-    Ok(())
-}
-
 struct Run {
     steps: Vec<Step>,
     /// Of the new raw files.
@@ -128,8 +105,8 @@ struct Run {
 struct Step {
     name: &'static str,
     seconds: f64,
-    cpu_seconds: f64,
-    peak_mib: f64,
+    /// Of the process. dbt runs in a container, and its work is PostgreSQL's.
+    cost: Option<Cost>,
 }
 
 struct Value {
@@ -177,10 +154,10 @@ fn drain(stage: &Stage, events: u64) -> anyhow::Result<Vec<Value>> {
             "s",
             step.seconds / millions,
         );
-        if name != "dbt" {
-            let cpu = step.cpu_seconds / millions;
+        if let Some(cost) = &step.cost {
+            let cpu = cost.cpu_seconds / millions;
             add(&format!("{name}, CPU"), "µs/event", cpu);
-            add(&format!("{name}, peak memory"), "MiB", step.peak_mib);
+            add(&format!("{name}, peak memory"), "MiB", cost.peak_mib);
         }
     }
     for (server, (after, before)) in servers.iter().zip(cpu_after.iter().zip(&cpu_before)) {
@@ -219,8 +196,7 @@ fn run(stage: &Stage) -> anyhow::Result<Run> {
         steps.push(Step {
             name,
             seconds: cost.seconds,
-            cpu_seconds: cost.cpu_seconds,
-            peak_mib: cost.peak_mib,
+            cost: Some(cost),
         });
     }
     let begun = Instant::now();
@@ -229,8 +205,7 @@ fn run(stage: &Stage) -> anyhow::Result<Run> {
     steps.push(Step {
         name: "dbt",
         seconds: begun.elapsed().as_secs_f64(),
-        cpu_seconds: 0.0,
-        peak_mib: 0.0,
+        cost: None,
     });
     Ok(Run { steps, raw_bytes })
 }

@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use anyhow::{Context, ensure};
-use integration::{Cost, Stage, Task, setting};
+use integration::{Cost, Stage, Task, password};
 
 use crate::archive::filled;
 use crate::peer::{run_ours, run_spark};
@@ -54,7 +54,7 @@ pub fn measure(events: u64, spark_events: u64, rounds: u32) -> anyhow::Result<Ve
         let url = format!(
             "jdbc:postgresql://postgres:5432/{}?user=airflow&password={}&stringtype=unspecified",
             small.database,
-            setting("POSTGRES_PASSWORD", "airflow")
+            password("POSTGRES_PASSWORD")
         );
         let out = format!("{}/{}/0", small.raw_root, small.topic);
         let took = run_spark(&[
@@ -157,7 +157,7 @@ fn psql(stage: &Stage, command: &str) -> anyhow::Result<()> {
             "--host=postgres",
         ])
         .args(["--dbname", &stage.database, "--command", command])
-        .env("PGPASSWORD", &setting("POSTGRES_PASSWORD", "airflow"))
+        .env("PGPASSWORD", &password("POSTGRES_PASSWORD"))
         .start()?
         .finish_within(std::time::Duration::from_secs(1_800))
         .context("psql")?;

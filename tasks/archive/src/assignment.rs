@@ -184,7 +184,7 @@ pub fn consumer(
         ("fetch.queue.backoff.ms", "10"),
     ];
     kafka
-        .client_config("archive", &settings)
+        .client_config("archive", &settings)?
         .create_with_context(assignment)
         .map_err(|failure| kafka.unusable(failure))
 }

@@ -57,7 +57,8 @@ pub fn inspect(options: &Options, hdfs: &Hdfs) -> anyhow::Result<Outcome> {
             });
         if footer.start != name.start || name.start != chain.next {
             return Err(frame::person_needed(format!(
-                "the chain is broken at {}: it covers {}..{} where {} comes next",
+                "the chain is broken at {}: it covers {}..{} where {} comes next; put back what was \
+                 taken from HDFS since",
                 stored.path, footer.start, footer.next, chain.next
             )));
         }

@@ -61,6 +61,8 @@ pub fn run(options: &Options, hdfs: Hdfs, stop: &Stop) -> anyhow::Result<Outcome
             newest + 1
         )));
     }
+    frame::reads(options.kafka.dataset());
+    frame::writes(options.hdfs.dataset(topic), "/records");
     sweep(&*hdfs, &raw)?;
     let assignment = Assignment::new(options, Arc::clone(&hdfs), raw.clone(), epoch);
     let consumer = consumer(&options.kafka, options, assignment)?;
@@ -216,7 +218,8 @@ impl Archive<'_> {
             self.consumer.context().complain(&failure.to_string());
             return Ok(());
         }
-        Err(failure)
+        let servers = &self.options.kafka.kafka_bootstrap_servers;
+        Err(broker::explain(failure, servers))
             .with_context(|| format!("cannot read from Kafka: {}", self.options.kafka.no_answer()))
     }
 

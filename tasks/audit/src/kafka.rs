@@ -64,7 +64,7 @@ impl<'a> Kafka<'a> {
         ];
         let consumer = options
             .kafka
-            .client_config("audit", &settings)
+            .client_config("audit", &settings)?
             .create_with_context(Listener::default())
             .map_err(|failure| options.kafka.unusable(failure))?;
         Ok(Kafka {
@@ -100,6 +100,7 @@ impl<'a> Kafka<'a> {
         let committed = self
             .consumer
             .committed_offsets(list, self.options.timeout())
+            .map_err(|failure| broker::explain(failure, &self.options.kafka_bootstrap_servers))
             .with_context(|| self.options.no_answer())?;
         let known = committed.elements().into_iter().filter_map(|element| {
             let Offset::Offset(offset) = element.offset() else {
@@ -183,7 +184,11 @@ impl<'a> Kafka<'a> {
                     ) => {
                         return Ok(None);
                     }
-                    _ => return Err(failure).with_context(|| self.options.no_answer()),
+                    _ => {
+                        let servers = &self.options.kafka_bootstrap_servers;
+                        return Err(broker::explain(failure, servers))
+                            .with_context(|| self.options.no_answer());
+                    }
                 },
                 None => {}
             }

@@ -53,6 +53,13 @@ struct Summary {
 /// Audits what is not clean yet, or everything.
 pub fn run(options: &Options, stop: &Stop) -> anyhow::Result<Outcome> {
     let topic = options.kafka.kafka_topic.as_str();
+    frame::reads(options.hdfs.dataset(topic));
+    frame::reads(options.kafka.dataset());
+    for table in ["raw.log_event", "raw.reject", "marts.fact_event"] {
+        frame::reads(options.warehouse.dataset(table));
+    }
+    frame::reads(options.cassandra.dataset("ecomm_log"));
+    frame::writes(options.warehouse.dataset("ops.audit"), "");
     let mut client =
         warehouse::connect_as(&options.warehouse, Some(&options.postgres_user), "audit")?;
     let hdfs = Hdfs::connect(&options.hdfs, stop)?;

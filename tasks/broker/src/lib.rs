@@ -1,4 +1,7 @@
-//! Kafka as the tasks see it: where it is, what the topic looks like, and what its errors ask for.
+//! Kafka as the tasks see it: where it is, how to log in, what the topic looks like, and what its
+//! errors ask for.
+
+mod denial;
 
 use std::collections::HashSet;
 use std::fmt;
@@ -11,7 +14,13 @@ use clap::Args;
 use log::{debug, warn};
 use rdkafka::ClientConfig;
 use rdkafka::client::{Client, ClientContext};
-use rdkafka::error::KafkaError;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+
+pub use denial::explain;
+
+/// How often a client asks who leads its partitions. One whose leader was gone and is back waits for the
+/// next time it asks, by librdkafka's default 5 minutes: longer than records wait to be delivered.
+const METADATA_REFRESH_MS: &str = "10000";
 
 /// Where Kafka is.
 #[derive(Args, Debug, Clone)]
@@ -27,6 +36,13 @@ pub struct KafkaOptions {
     /// Longest wait for an answer of Kafka, in seconds
     #[arg(long, env = "KAFKA_TIMEOUT_SECONDS", default_value_t = 30)]
     pub kafka_timeout_seconds: u64,
+
+    /// User to log in to Kafka as (SASL/SCRAM-SHA-512 over TLS). The password is read from
+    /// KAFKA_PASSWORD, or from the file named by KAFKA_PASSWORD_FILE; the certificate of the
+    /// authority that Kafka's is from, in PEM, from KAFKA_CA or KAFKA_CA_FILE. With a certificate
+    /// and no user: TLS without a login
+    #[arg(long, env = "KAFKA_USERNAME", value_name = "NAME")]
+    pub kafka_username: Option<String>,
 
     /// Any librdkafka property, as KEY=VALUE; may be given more than once (in the environment:
     /// separated by commas)
@@ -72,19 +88,59 @@ impl fmt::Debug for Property {
 }
 
 impl KafkaOptions {
+    /// The topic as lineage names it, at the first of the brokers.
+    pub fn dataset(&self) -> frame::Dataset {
+        let first = self.kafka_bootstrap_servers.split(',').next();
+        let namespace = format!("kafka://{}", first.unwrap_or_default());
+        frame::Dataset::new(namespace, &*self.kafka_topic)
+    }
+
     /// A client configuration with the task's own `settings`; what the operator set wins.
-    pub fn client_config(&self, client_id: &str, settings: &[(&str, &str)]) -> ClientConfig {
+    ///
+    /// # Errors
+    /// Half a login asks for a person: a user without a password or without a certificate.
+    pub fn client_config(
+        &self,
+        client_id: &str,
+        settings: &[(&str, &str)],
+    ) -> anyhow::Result<ClientConfig> {
         let mut config = ClientConfig::new();
         config
             .set("bootstrap.servers", &self.kafka_bootstrap_servers)
-            .set("client.id", client_id);
+            .set("client.id", client_id)
+            .set("topic.metadata.refresh.interval.ms", METADATA_REFRESH_MS);
         for (key, value) in settings {
             config.set(*key, *value);
         }
+        self.secure(&mut config)?;
         for property in &self.kafka_properties {
             config.set(&property.key, &property.value);
         }
-        config
+        Ok(config)
+    }
+
+    fn secure(&self, config: &mut ClientConfig) -> anyhow::Result<()> {
+        let authority = frame::optional_secret("KAFKA_CA")?;
+        if let Some(authority) = &authority {
+            config
+                .set("security.protocol", "ssl")
+                .set("ssl.ca.pem", authority)
+                .set("ssl.endpoint.identification.algorithm", "https");
+        }
+        if let Some(user) = &self.kafka_username {
+            if authority.is_none() {
+                return Err(frame::person_needed(
+                    "KAFKA_USERNAME without a certificate: set KAFKA_CA_FILE, since a login is \
+                     not sent to a broker that nobody vouches for",
+                ));
+            }
+            config
+                .set("security.protocol", "sasl_ssl")
+                .set("sasl.mechanism", "SCRAM-SHA-512")
+                .set("sasl.username", user)
+                .set("sasl.password", frame::secret("KAFKA_PASSWORD")?);
+        }
+        Ok(())
     }
 
     /// How long to wait for Kafka.
@@ -100,7 +156,15 @@ impl KafkaOptions {
         let topic = &self.kafka_topic;
         let metadata = client
             .fetch_metadata(Some(topic), self.timeout())
+            .map_err(|failure| explain(failure, &self.kafka_bootstrap_servers))
             .with_context(|| self.no_answer())?;
+        let denied = metadata.topics().iter().find_map(|found| found.error());
+        if let Some(code) = denied.map(RDKafkaErrorCode::from)
+            && code == RDKafkaErrorCode::TopicAuthorizationFailed
+        {
+            let failure = KafkaError::MetadataFetch(code);
+            return Err(explain(failure, &self.kafka_bootstrap_servers));
+        }
         let partitions: Vec<i32> = metadata
             .topics()
             .iter()
@@ -152,6 +216,7 @@ impl Complaints {
 
     /// For [`ClientContext::log`]: librdkafka logs as errors what it mends itself.
     pub fn log(&self, facility: &str, text: &str) {
+        denial::listen(text);
         debug!("librdkafka: {facility} {text}");
     }
 }

@@ -54,6 +54,13 @@ pub struct Options {
 }
 
 impl Options {
+    /// A table as lineage names it, at the first of the nodes.
+    pub fn dataset(&self, table: &str) -> frame::Dataset {
+        let first = self.cassandra_contact_points.first();
+        let namespace = format!("cassandra://{}", first.map_or("", String::as_str));
+        frame::Dataset::new(namespace, format!("{}.{table}", self.cassandra_keyspace))
+    }
+
     /// How long Cassandra may be gone.
     pub fn timeout(&self) -> Duration {
         Duration::from_secs(self.cassandra_timeout_seconds)

@@ -1,7 +1,7 @@
 //! The task: read and check both files, then one transaction each.
 
 use chrono::{Datelike, Utc};
-use frame::{Outcome, Progress, Stop, failpoint};
+use frame::{Dataset, Outcome, Progress, Stop, failpoint};
 use metrics::counter;
 use serde::Serialize;
 
@@ -31,6 +31,13 @@ struct ProductCounts {
 
 /// The task.
 pub fn run(options: &Options, stop: &Stop) -> anyhow::Result<Outcome> {
+    for (file, table, rows) in [
+        (&options.users, "raw.user_profile", "/users/inserted"),
+        (&options.products, "raw.product", "/products/inserted"),
+    ] {
+        frame::reads(Dataset::new("file", file.display().to_string()));
+        frame::writes(options.warehouse.dataset(table), rows);
+    }
     // both are checked before anything is written
     let users: Vec<User> = source::read(&options.users)?;
     let products: Vec<Product> = source::read(&options.products)?;

@@ -16,6 +16,7 @@ use hdfs_native::client::{FileStatus, WriteOptions};
 use hdfs_native::sync::{Client, ClientBuilder};
 
 use crate::files::{Files, RenameReply, Stored};
+use crate::path::Raw;
 
 /// Enough to find the active one of two NameNodes; how long to wait for one is said by
 /// `--hdfs-patience-seconds`, where hdfs-native alone would take minutes.
@@ -43,6 +44,14 @@ pub struct HdfsOptions {
     /// How long to try again while HDFS does not answer or is in safe mode, in seconds
     #[arg(long, env = "HDFS_PATIENCE_SECONDS", default_value_t = 60)]
     pub hdfs_patience_seconds: u64,
+}
+
+impl HdfsOptions {
+    /// The raw files of a topic as lineage names them.
+    pub fn dataset(&self, topic: &str) -> frame::Dataset {
+        let directory = Raw::new(&self.raw_root).topic_directory(topic);
+        frame::Dataset::new(self.hdfs_url.trim_end_matches('/'), directory)
+    }
 }
 
 /// HDFS, blocking.

@@ -1,7 +1,7 @@
 //! The frame of every task: what a person sees of it, whatever it does.
 //!
 //! [`run`] gives a task its logger (stderr), its options (command line and environment), metrics
-//! for Prometheus and a [`Stop`] that SIGTERM and SIGINT set, and turns what the task returns into
+//! for Prometheus, lineage for those who collect it and a [`Stop`] that SIGTERM and SIGINT set, and turns what the task returns into
 //! an exit code and one JSON summary, the last line on stdout:
 //!
 //! | exit code | meaning |
@@ -11,6 +11,7 @@
 //! | 2 | a person is needed: a wrong option, a missing table, a broken chain |
 
 mod failpoint;
+mod lineage;
 mod metrics;
 mod pages;
 mod progress;
@@ -28,11 +29,13 @@ use log::{error, info};
 use serde::Serialize;
 use serde_json::{Map, Value};
 
+use crate::lineage::{Lineage, LineageOptions};
 use crate::metrics::{Metrics, MetricsOptions};
 pub use failpoint::{FAILPOINTS, failpoint};
+pub use lineage::{Dataset, reads, writes};
 pub use pages::page;
 pub use progress::Progress;
-pub use secret::secret;
+pub use secret::{optional_secret, secret};
 pub use stop::Stop;
 
 /// What is logged unless `RUST_LOG` says otherwise. hdfs-native warns of every try that fails; the
@@ -107,12 +110,13 @@ where
     env_logger::Builder::from_env(env_logger::Env::default().default_filter_or(DEFAULT_LOG))
         .format_target(false)
         .init();
-    let (options, metrics_options) = match parse::<Options>() {
+    let (options, metrics_options, lineage_options) = match parse::<Options>() {
         Ok(options) => options,
         Err(usage) => return explain_usage(name, &usage),
     };
     let started = Instant::now();
     info!("{name} {} with {options:?}", env!("CARGO_PKG_VERSION"));
+    let lineage = Lineage::begin(name, lineage_options);
     let (metrics, result) = match Metrics::begin(name, &metrics_options) {
         Ok(metrics) => {
             let result = failpoint::set_up()
@@ -154,19 +158,25 @@ where
     if let Some(metrics) = metrics {
         metrics.end(code, started.elapsed());
     }
+    lineage.end(code, &fields);
     print_summary(name, status, fields);
     ExitCode::from(code)
 }
 
 /// The task's own options, and those that every task has.
-fn parse<Options: Parser>() -> Result<(Options, MetricsOptions), clap::Error> {
+fn parse<Options: Parser>() -> Result<(Options, MetricsOptions, LineageOptions), clap::Error> {
     let mut command = MetricsOptions::augment_args(Options::command());
+    command = LineageOptions::augment_args(command);
     if let Some(version) = failpoint::VERSION {
         command = command.version(version);
     }
     let matches = command.try_get_matches()?;
     let options = Options::from_arg_matches(&matches)?;
-    Ok((options, MetricsOptions::from_arg_matches(&matches)?))
+    Ok((
+        options,
+        MetricsOptions::from_arg_matches(&matches)?,
+        LineageOptions::from_arg_matches(&matches)?,
+    ))
 }
 
 /// `--help` and `--version` are no failures; a wrong option is one that a person must mend.

@@ -6,6 +6,15 @@ use crate::person_needed;
 
 /// The secret of the environment variable `name`, or of the file that `name`_FILE names.
 pub fn secret(name: &str) -> anyhow::Result<String> {
+    optional_secret(name)?.ok_or_else(|| {
+        person_needed(format!(
+            "no password: set {name}, or {name}_FILE to a file that holds it"
+        ))
+    })
+}
+
+/// The same, where there need not be one.
+pub fn optional_secret(name: &str) -> anyhow::Result<Option<String>> {
     let file_variable = format!("{name}_FILE");
     if let Ok(path) = std::env::var(&file_variable) {
         let text = std::fs::read_to_string(&path).with_context(|| {
@@ -13,11 +22,7 @@ pub fn secret(name: &str) -> anyhow::Result<String> {
                 "cannot read {path}: make it readable or mend {file_variable}"
             ))
         })?;
-        return Ok(text.trim_end_matches(['\r', '\n']).to_owned());
+        return Ok(Some(text.trim_end_matches(['\r', '\n']).to_owned()));
     }
-    std::env::var(name).map_err(|_| {
-        person_needed(format!(
-            "no password: set {name}, or {file_variable} to a file that holds it"
-        ))
-    })
+    Ok(std::env::var(name).ok().filter(|value| !value.is_empty()))
 }

@@ -37,6 +37,14 @@ pub fn run(options: &Options, stop: &Stop) -> anyhow::Result<Outcome> {
              rebuild loads all of them anew)",
         ));
     }
+    if options.replay_rejects {
+        frame::reads(options.warehouse.dataset("raw.reject"));
+        frame::writes(options.warehouse.dataset("raw.log_event"), "/healed");
+    } else {
+        frame::reads(options.hdfs.dataset(topic));
+        frame::writes(options.warehouse.dataset("raw.log_event"), "/events");
+        frame::writes(options.warehouse.dataset("raw.reject"), "/rejects");
+    }
     let mut client = warehouse::connect(&options.warehouse, "load")?;
     if options.replay_rejects {
         return replay::run(options, &mut client, stop);

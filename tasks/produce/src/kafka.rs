@@ -28,7 +28,7 @@ struct Reports {
     acked: AtomicU64,
     failed: AtomicU64,
     too_large: AtomicU64,
-    first_failure: Mutex<Option<String>>,
+    first_failure: Mutex<Option<KafkaError>>,
     last_trouble: Mutex<Option<String>>,
     complaints: Complaints,
 }
@@ -44,18 +44,14 @@ impl Reports {
             return;
         }
         self.failed.fetch_add(1, Ordering::Relaxed);
-        remember_first(&self.first_failure, failure.to_string());
+        if let Ok(mut first) = self.first_failure.lock() {
+            first.get_or_insert_with(|| failure.clone());
+        }
     }
 }
 
-fn remember_first(place: &Mutex<Option<String>>, text: String) {
-    if let Ok(mut place) = place.lock() {
-        place.get_or_insert(text);
-    }
-}
-
-fn recall(place: &Mutex<Option<String>>) -> Option<String> {
-    place.lock().ok().and_then(|text| text.clone())
+fn recall<T: Clone>(place: &Mutex<Option<T>>) -> Option<T> {
+    place.lock().ok().and_then(|kept| kept.clone())
 }
 
 impl ClientContext for Reports {
@@ -119,7 +115,7 @@ impl Topic {
                 ("queue.buffering.max.kbytes", "65536"),
                 ("message.timeout.ms", &timeout_ms),
             ],
-        );
+        )?;
         let producer = ThreadedProducer::from_config_and_context(&config, Reports::default())
             .map_err(|failure| options.unusable(failure))?;
         let topic = Topic {
@@ -157,7 +153,7 @@ impl Topic {
     /// Adds what librdkafka last complained about.
     fn with_trouble(&self, failure: anyhow::Error) -> anyhow::Error {
         match recall(&self.reports().last_trouble) {
-            Some(trouble) => anyhow::anyhow!("{failure} ({trouble})"),
+            Some(trouble) => anyhow::anyhow!("{failure:#} ({trouble})"),
             None => failure,
         }
     }
@@ -169,7 +165,13 @@ impl Topic {
         if failed == 0 {
             return Ok(());
         }
-        let cause = recall(&reports.first_failure).unwrap_or_default();
+        let first = recall(&reports.first_failure);
+        let cause = first.as_ref().map(ToString::to_string).unwrap_or_default();
+        let servers = &self.options.kafka_bootstrap_servers;
+        let explained = first.map(|failure| broker::explain(failure, servers));
+        if let Some(denied) = explained.filter(frame::is_person_needed) {
+            return Err(denied);
+        }
         let failure = anyhow::anyhow!(
             "{failed} records were not acknowledged by Kafka at {} within {} s, {} were: {cause}: \
              are its brokers up, and reachable at the addresses they advertise?",

@@ -78,6 +78,7 @@ pub fn run(options: &Options, stop: &Stop) -> anyhow::Result<Outcome> {
     let mut sink: Box<dyn Sink> = if options.stdout {
         Box::new(Lines::new())
     } else {
+        frame::writes(options.kafka.dataset(), "/acked");
         match Topic::connect(&options.kafka, options.delivery_timeout_seconds, stop)? {
             Some(topic) => Box::new(topic),
             None => return Outcome::done(serde_json::json!({"events": 0, "stopped": true})),

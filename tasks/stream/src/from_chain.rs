@@ -351,7 +351,7 @@ impl Replay<'_> {
 fn group_client(options: &Options) -> anyhow::Result<BaseConsumer> {
     options
         .kafka
-        .client_config("stream-hand-over", &[("group.id", &options.group)])
+        .client_config("stream-hand-over", &[("group.id", &options.group)])?
         .create()
         .map_err(|failure| options.kafka.unusable(failure))
 }

@@ -28,7 +28,7 @@ impl Ends {
         // a client of its own, so that asking never waits behind reading
         let client: BaseConsumer = options
             .kafka
-            .client_config("stream-lag", &[])
+            .client_config("stream-lag", &[])?
             .create()
             .map_err(|failure| options.kafka.unusable(failure))?;
         let topic = options.kafka.kafka_topic.clone();

@@ -54,7 +54,7 @@ pub fn start(
         return Err(person_needed(format!(
             "partition {partition}: Kafka no longer holds the offsets {committed}..{first}, which \
              come next: they are lost to Cassandra. Accept it with --accept-gap, which notes the \
-             gap in rejected_log, or rebuild the tables from the raw files"
+             gap in rejected_log, or fill the tables from the raw files: --from-chain --hand-over"
         )));
     }
     if committed > next {

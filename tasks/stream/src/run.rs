@@ -63,9 +63,13 @@ struct Summary {
 /// Streams until caught up, or until told to end.
 pub fn run(options: &Options, stop: &Stop) -> anyhow::Result<Outcome> {
     options.check()?;
+    frame::writes(options.cassandra.dataset("ecomm_log"), "/rows");
+    frame::writes(options.cassandra.dataset("ecomm_by_minute"), "");
     if options.from_chain {
+        frame::reads(options.hdfs.dataset(&options.kafka.kafka_topic));
         return from_chain::run(options, stop);
     }
+    frame::reads(options.kafka.dataset());
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .thread_name("cassandra")

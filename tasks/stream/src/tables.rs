@@ -118,7 +118,7 @@ fn classify(failure: ExecutionError) -> WriteError {
                     )))
                 }
                 DbError::Unauthorized => WriteError::NotNow(person_needed(format!(
-                    "Cassandra lets CASSANDRA_USERNAME not write: {message}"
+                    "Cassandra lets CASSANDRA_USERNAME not write: grant it MODIFY on the keyspace ({message})"
                 ))),
                 DbError::Invalid => WriteError::Refused(message.clone()),
                 _ => WriteError::NotNow(failure.into()),

@@ -9,15 +9,24 @@ use std::time::Duration;
 use anyhow::Context;
 use clap::Args;
 use frame::PersonNeeded;
+use native_tls::{Certificate, TlsConnector};
+use postgres::config::SslMode;
 use postgres::error::SqlState;
 use postgres::{Client, Config, NoTls};
+use postgres_native_tls::MakeTlsConnector;
+
+/// The version of the tables that this code reads and writes: `schema_version` in postgres_setup.sql.
+pub const SCHEMA_VERSION: i32 = 2;
 
 /// Where PostgreSQL is. The password comes from `POSTGRES_PASSWORD`, or from the file that
-/// `POSTGRES_PASSWORD_FILE` names.
+/// `POSTGRES_PASSWORD_FILE` names; with a certificate in `POSTGRES_CA` (or `POSTGRES_CA_FILE`) the
+/// session is encrypted, and the server must show one of that authority for its host name.
 #[derive(Args, Debug, Clone)]
 pub struct Options {
     /// PostgreSQL to write to, without the password: postgresql://USER@HOST:PORT/DATABASE. The
-    /// password is read from POSTGRES_PASSWORD, or from the file named by POSTGRES_PASSWORD_FILE
+    /// password is read from POSTGRES_PASSWORD, or from the file named by POSTGRES_PASSWORD_FILE.
+    /// POSTGRES_CA (or POSTGRES_CA_FILE), the certificate of an authority in PEM, asks for TLS with a
+    /// server that it vouches for
     #[arg(
         long,
         env = "POSTGRES_URL",
@@ -28,6 +37,19 @@ pub struct Options {
     /// Longest wait for a connection to PostgreSQL, in seconds
     #[arg(long, env = "POSTGRES_CONNECT_TIMEOUT_SECONDS", default_value_t = 10)]
     pub postgres_connect_timeout_seconds: u64,
+}
+
+impl Options {
+    /// A table, with its schema, as lineage names it. Never with a user: the URL may be wrong.
+    pub fn dataset(&self, table: &str) -> frame::Dataset {
+        let config = Config::from_str(&self.postgres_url).unwrap_or_else(|_| Config::new());
+        let place = place(&config);
+        let (server, database) = place.split_once('/').unwrap_or((&place, "?"));
+        frame::Dataset::new(
+            format!("postgres://{server}"),
+            format!("{database}.{table}"),
+        )
+    }
 }
 
 /// Connects as `application_name`, the name that `pg_stat_activity` shows.
@@ -71,12 +93,50 @@ pub fn connect_as(
         .options(
             "-c timezone=UTC -c statement_timeout=0 -c idle_in_transaction_session_timeout=300000",
         );
-    config.connect(NoTls).map_err(explain).with_context(|| {
+    let authority = frame::optional_secret("POSTGRES_CA")?;
+    let connected = match authority {
+        None => config.connect(NoTls),
+        Some(authority) => {
+            // never in the clear, whatever the URL says
+            config.ssl_mode(SslMode::Require);
+            config.connect(connector(&authority)?)
+        }
+    };
+    let mut client = connected.map_err(explain).with_context(|| {
         format!(
             "cannot connect to PostgreSQL at {}: is it up, and is POSTGRES_URL right?",
             place(&config)
         )
-    })
+    })?;
+    check_version(&mut client)?;
+    Ok(client)
+}
+
+/// Refuses tables that are older than this code. Newer ones will do: what a version adds, an older
+/// task does not name.
+fn check_version(client: &mut Client) -> anyhow::Result<()> {
+    let query = "select coalesce(max(version), 0) from ops.schema_version";
+    let found: i32 = client.query_one(query, &[]).map_err(explain)?.get(0);
+    if found < SCHEMA_VERSION {
+        return Err(frame::person_needed(format!(
+            "the tables in PostgreSQL are of version {found}, and this release needs {SCHEMA_VERSION}: \
+             apply its postgres_setup.sql (docker compose up postgres-setup)"
+        )));
+    }
+    Ok(())
+}
+
+/// TLS with servers that this authority vouches for, and no other.
+fn connector(authority: &str) -> anyhow::Result<MakeTlsConnector> {
+    let advice =
+        || PersonNeeded("POSTGRES_CA is no certificate in PEM: check POSTGRES_CA_FILE".to_owned());
+    let certificate = Certificate::from_pem(authority.as_bytes()).with_context(advice)?;
+    let connector = TlsConnector::builder()
+        .disable_built_in_roots(true)
+        .add_root_certificate(certificate)
+        .build()
+        .with_context(advice)?;
+    Ok(MakeTlsConnector::new(connector))
 }
 
 /// `host:port/database`, for messages.
@@ -98,6 +158,9 @@ fn place(config: &Config) -> String {
 /// Adds to an error of the server what a person must do, where a retry would not help.
 pub fn explain(error: postgres::Error) -> anyhow::Error {
     let Some(server) = error.as_db_error() else {
+        if let Some(advice) = tls_advice(&error) {
+            return anyhow::Error::new(error).context(PersonNeeded(advice.to_owned()));
+        }
         // cut off, or shut down: what was under way is committed or not, and the next run asks
         return anyhow::Error::new(error).context("no answer from PostgreSQL: is it up?");
     };
@@ -112,8 +175,12 @@ pub fn explain(error: postgres::Error) -> anyhow::Error {
         SqlState::INSUFFICIENT_PRIVILEGE => {
             "log in as the role of the task, or apply postgres_setup.sql for its grants"
         }
+        // no entry in pg_hba.conf for a session without TLS
+        SqlState::INVALID_AUTHORIZATION_SPECIFICATION if said.contains("no encryption") => {
+            "it wants TLS: set POSTGRES_CA_FILE"
+        }
         SqlState::INVALID_PASSWORD | SqlState::INVALID_AUTHORIZATION_SPECIFICATION => {
-            "check the user of POSTGRES_URL and POSTGRES_PASSWORD"
+            "check POSTGRES_PASSWORD, and the role that the task logs in as (that of POSTGRES_URL, if it has no role of its own)"
         }
         SqlState::INVALID_CATALOG_NAME => "check the database name of POSTGRES_URL",
         // shut down, killed, or ended by its administrator: the next run finds what is committed
@@ -126,9 +193,36 @@ pub fn explain(error: postgres::Error) -> anyhow::Error {
     anyhow::Error::new(error).context(PersonNeeded(format!("{said}: {advice}")))
 }
 
+/// What to do about a session that TLS came in the way of.
+fn tls_advice(error: &postgres::Error) -> Option<&'static str> {
+    let mut text = error.to_string();
+    let mut cause = std::error::Error::source(error);
+    while let Some(inner) = cause {
+        text.push_str(&inner.to_string());
+        cause = inner.source();
+    }
+    if text.contains("certificate verify failed") || text.contains("mismatch") {
+        return Some(
+            "PostgreSQL's certificate is not of the authority in POSTGRES_CA, or not for this host \
+             name: check POSTGRES_CA_FILE and POSTGRES_URL",
+        );
+    }
+    text.contains("server does not support TLS")
+        .then_some("PostgreSQL does not speak TLS: switch it on there, or take POSTGRES_CA away")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_script_makes_the_version_that_the_tasks_ask_for() {
+        let script = std::fs::read_to_string("../../postgres_setup.sql").expect("the script");
+        let line = format!("\\set schema_version {SCHEMA_VERSION}\n");
+        assert!(script.contains(&line));
+        let described = format!("\n({SCHEMA_VERSION}, '");
+        assert!(script.contains(&described));
+    }
 
     #[test]
     fn a_password_in_the_url_is_refused_and_not_repeated() {

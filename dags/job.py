@@ -1,0 +1,91 @@
+"""What a task of the pipeline is, whatever runs its container: its image, its limits, what it is told."""
+
+from __future__ import annotations
+
+import json
+import os
+import uuid
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+from notifier import task_failed
+
+IMAGE_PREFIX = os.environ.get("PIPELINE_IMAGES", "ecomm-pipeline/")
+IMAGE_TAG = os.environ.get("PIPELINE_TAG", "dev")
+
+# where the servers are, for a stack that does not use the images' defaults; and where metrics go
+PASSED_ON = (
+    "KAFKA_BOOTSTRAP_SERVERS",
+    "KAFKA_TOPIC",
+    "KAFKA_USERNAME",
+    "HDFS_URL",
+    "RAW_ROOT",
+    "POSTGRES_URL",
+    "POSTGRES_HOST",
+    "POSTGRES_PORT",
+    "POSTGRES_DB",
+    "CASSANDRA_CONTACT_POINTS",
+    "CASSANDRA_KEYSPACE",
+    "METRICS_PUSH_URL",
+    "OPENLINEAGE_URL",
+    "OPENLINEAGE_NAMESPACE",
+)
+
+# the same for every job, where servers ask for logins and show certificates
+SECRETS_PASSED_ON = ("KAFKA_PASSWORD", "KAFKA_CA", "POSTGRES_CA", "OPENLINEAGE_API_KEY")
+
+SECRETS = Path("/run/secrets")
+LABEL = "com.ecomm-pipeline"
+EXIT_PERSON_NEEDED = 2
+STOP_GRACE_SECONDS = 20
+TRIES_WITHOUT_MEMORY = 2
+
+# of every DAG, so that its other operators are told of too
+DEFAULT_ARGS = {"owner": "ecomm-pipeline", "on_failure_callback": task_failed}
+
+
+def option(name: str) -> str:
+    """Return a command word for the form's field `name`: `--the-name=value`, or nothing if it is empty."""
+    flag = "--" + name.replace("_", "-")
+    return f"{{{{ '' if params.{name} is none else '{flag}=' ~ params.{name} }}}}"
+
+
+def read_secret(name: str) -> str | None:
+    """Return a secret of the scheduler's, as compose hands it over, or as its environment has it."""
+    file = SECRETS / name
+    return file.read_text().rstrip("\n") if file.exists() else os.environ.get(name)
+
+
+def with_defaults(kwargs: dict[str, Any]) -> dict[str, Any]:
+    """Return an operator's options, with what every task of the pipeline has that its DAG leaves open."""
+    defaults = {
+        "image": f"{IMAGE_PREFIX}{kwargs['task_id']}:{IMAGE_TAG}",
+        "execution_timeout": timedelta(minutes=30),
+        "retries": 3,
+        "retry_delay": timedelta(seconds=20),
+        "retry_exponential_backoff": 2,
+        "max_retry_delay": timedelta(minutes=5),
+    }
+    return defaults | kwargs
+
+
+def settings_passed_on(instance: Any) -> dict[str, str]:
+    """Return the variables of the scheduler's that every job has; with lineage, the DAG run of its events."""
+    values = {name: os.environ[name] for name in PASSED_ON if os.environ.get(name)}
+    if os.environ.get("OPENLINEAGE_URL"):
+        run = uuid.uuid5(uuid.NAMESPACE_URL, f"airflow:{instance.dag_id}/{instance.run_id}")
+        values["OPENLINEAGE_PARENT_ID"] = f"airflow/{instance.dag_id}/{run}"
+    return values
+
+
+def summary_in(lines: list[str]) -> Any:
+    """Return the newest of these lines that is a task's summary, or nothing."""
+    for line in reversed(lines):
+        try:
+            found = json.loads(line)
+        except ValueError:
+            continue
+        if isinstance(found, dict) and "exit_code" in found:
+            return found
+    return None
