@@ -32,12 +32,12 @@ from airflow.sdk.log import mask_secret
 from docker.errors import APIError, NotFound
 
 from job import (
-    EXIT_PERSON_NEEDED,
     LABEL,
     SECRETS,
     SECRETS_PASSED_ON,
     STOP_GRACE_SECONDS,
-    TRIES_WITHOUT_MEMORY,
+    failure_of,
+    last_said,
     read_secret,
     settings_passed_on,
     summary_in,
@@ -135,16 +135,13 @@ class DockerJob(DockerOperator):
 
     def _explain(self, failure: DockerContainerFailedException, try_number: int) -> AirflowException:
         state = self.cli.inspect_container(self.container["Id"])["State"]
-        code = state["ExitCode"]
-        if state.get("OOMKilled"):
-            said = f"{self.task_id} needed more memory than its limit, {self.mem_limit}"
-            if try_number < TRIES_WITHOUT_MEMORY:
-                return AirflowException(said)
-            return AirflowFailException(f"{said}, {try_number} times: raise mem_limit in its DAG")
-        said = next((line for line in reversed(failure.logs or []) if line.strip()), "it logged nothing")
-        if code == EXIT_PERSON_NEEDED:
-            return AirflowFailException(f"{self.task_id} needs a person (exit code {code}): {said}")
-        return AirflowException(f"{self.task_id} failed (exit code {code}): {said}")
+        return failure_of(
+            self.task_id,
+            state["ExitCode"],
+            last_said(failure.logs or []),
+            try_number=try_number,
+            ran_out_of=self.mem_limit if state.get("OOMKilled") else None,
+        )
 
     def _dispose(self, container: str) -> None:
         try:

@@ -9,6 +9,8 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+from airflow.sdk.exceptions import AirflowException, AirflowFailException
+
 from notifier import task_failed
 
 IMAGE_PREFIX = os.environ.get("PIPELINE_IMAGES", "ecomm-pipeline/")
@@ -89,3 +91,26 @@ def summary_in(lines: list[str]) -> Any:
         if isinstance(found, dict) and "exit_code" in found:
             return found
     return None
+
+
+def failure_of(
+    task: str, code: int | None, said: str, *, try_number: int, ran_out_of: str | None
+) -> AirflowException:
+    """Return what a container's end is to Airflow: a failure that is tried again, or one that is not.
+
+    :param said: why, in the task's words
+    :param ran_out_of: the memory limit, if that ended it
+    """
+    if ran_out_of is not None:
+        said = f"{task} needed more memory than its limit, {ran_out_of}"
+        if try_number < TRIES_WITHOUT_MEMORY:
+            return AirflowException(said)
+        return AirflowFailException(f"{said}, {try_number} times: raise mem_limit in its DAG")
+    if code == EXIT_PERSON_NEEDED:
+        return AirflowFailException(f"{task} needs a person (exit code {code}): {said}")
+    return AirflowException(f"{task} failed (exit code {code}): {said}")
+
+
+def last_said(lines: list[str]) -> str:
+    """Return the last of these lines that says something."""
+    return next((line for line in reversed(lines) if line.strip()), "it logged nothing")

@@ -18,14 +18,14 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from airflow.providers.cncf.kubernetes.operators.pod import KubernetesPodOperator
-from airflow.sdk.exceptions import AirflowException, AirflowFailException
+from airflow.sdk.exceptions import AirflowException
 from kubernetes.client import models as k8s
 
 from job import (
-    EXIT_PERSON_NEEDED,
     SECRETS_PASSED_ON,
     STOP_GRACE_SECONDS,
-    TRIES_WITHOUT_MEMORY,
+    failure_of,
+    last_said,
     settings_passed_on,
     summary_in,
     with_defaults,
@@ -108,6 +108,7 @@ class KubernetesJob(KubernetesPodOperator):
             do_xcom_push=False,  # of a side car; the summary is returned
             **with_defaults(kwargs),
         )
+        self._mem_limit = mem_limit
         self._code: int | None = None
         self._said: list[str] = []
         self._ran_out_of_memory = False
@@ -148,15 +149,11 @@ class KubernetesJob(KubernetesPodOperator):
     def _explain(self, failure: AirflowException, try_number: int) -> AirflowException:
         if self._code is None:
             return failure
-        if self._ran_out_of_memory:
-            said = f"{self.task_id} needed more memory than its limit"
-            if try_number < TRIES_WITHOUT_MEMORY:
-                return AirflowException(said)
-            return AirflowFailException(f"{said}, {try_number} times: raise mem_limit in its DAG")
         summary = summary_in(self._said) or {}
-        said = summary.get("error") or next(
-            (line for line in reversed(self._said) if line.strip()), "it logged nothing"
+        return failure_of(
+            self.task_id,
+            self._code,
+            summary.get("error") or last_said(self._said),
+            try_number=try_number,
+            ran_out_of=self._mem_limit if self._ran_out_of_memory else None,
         )
-        if self._code == EXIT_PERSON_NEEDED:
-            return AirflowFailException(f"{self.task_id} needs a person (exit code {self._code}): {said}")
-        return AirflowException(f"{self.task_id} failed (exit code {self._code}): {said}")
