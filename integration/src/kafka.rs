@@ -11,6 +11,7 @@ use rdkafka::admin::{
 use rdkafka::client::DefaultClientContext;
 use rdkafka::config::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 use rdkafka::{Message, Offset, TopicPartitionList};
 
@@ -204,7 +205,8 @@ impl Kafka {
         })
     }
 
-    /// Sets what a group without members has committed.
+    /// Sets what a group has committed, once it has no members: one that ended while it joined is counted among them
+    /// until its session ends.
     pub fn commit(
         &self,
         group: &str,
@@ -214,7 +216,16 @@ impl Kafka {
     ) -> anyhow::Result<()> {
         let mut list = TopicPartitionList::new();
         list.add_partition_offset(topic, partition, Offset::Offset(offset))?;
-        Ok(self.member_of(group)?.commit(&list, CommitMode::Sync)?)
+        let member = self.member_of(group)?;
+        crate::wait_until("the group has no members", || {
+            match member.commit(&list, CommitMode::Sync) {
+                Ok(()) => Ok(true),
+                Err(KafkaError::ConsumerCommit(
+                    RDKafkaErrorCode::UnknownMemberId | RDKafkaErrorCode::RebalanceInProgress,
+                )) => Ok(false),
+                Err(failure) => Err(failure.into()),
+            }
+        })
     }
 
     /// Every record that a topic holds, partition by partition.

@@ -26,5 +26,5 @@ pub use kafka::{Kafka, KafkaRecord, Sent};
 pub use page::Page;
 pub use proxy::{Fault, Moment, Proxy};
 pub use server::{Killed, Paused, Server, docker};
-pub use stage::{ArchivedRecord, Stage, image, network, password, setting};
+pub use stage::{ArchivedRecord, IMAGES, Stage, image, network, password, setting};
 pub use task::{Cost, Finished, Running, Task, undisturbed, wait_until, wait_within};

@@ -29,6 +29,19 @@ pub fn network() -> String {
     setting("COMPOSE_PROJECT_NAME", "ecomm")
 }
 
+/// The project's own images.
+pub const IMAGES: [&str; 9] = [
+    "produce",
+    "stream",
+    "archive",
+    "catalog",
+    "load",
+    "audit",
+    "maintain",
+    "socket_proxy",
+    "dbt",
+];
+
 /// The image of a task.
 pub fn image(task: &str) -> String {
     format!("ecomm-pipeline/{task}:{}", setting("PIPELINE_TAG", "dev"))

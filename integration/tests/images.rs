@@ -1,19 +1,7 @@
 //! The images, as the README runs them one by one.
 
 use anyhow::ensure;
-use integration::{Stage, Task, docker, image, network, password, wait_until};
-
-const TASKS: [&str; 9] = [
-    "produce",
-    "stream",
-    "archive",
-    "catalog",
-    "load",
-    "audit",
-    "maintain",
-    "socket_proxy",
-    "dbt",
-];
+use integration::{IMAGES, Stage, Task, docker, image, network, password, wait_until};
 
 /// `docker run` of a task, on the stage.
 fn docker_run(stage: &Stage, name: &str, options: &[&str]) -> Task {
@@ -44,7 +32,7 @@ fn docker_run(stage: &Stage, name: &str, options: &[&str]) -> Task {
 
 #[test]
 fn images_are_not_root_and_hold_no_secret() -> anyhow::Result<()> {
-    for name in TASKS {
+    for name in IMAGES {
         let format = "{{.Config.User}}|{{json .Config.Env}}|{{.Config.Labels}}";
         let config = docker(&["image", "inspect", "--format", format, &image(name)])?;
         ensure!(config.starts_with("10001|"), "{name}: {config}");

@@ -78,7 +78,7 @@ fn refused(finished: &Finished, advice: &str) -> anyhow::Result<()> {
 }
 
 #[test]
-fn kafka_lets_in_who_has_a_login() -> anyhow::Result<()> {
+fn kafka_lets_in_who_has_a_login_and_a_right() -> anyhow::Result<()> {
     let stage = Stage::new("sasl", 1)?;
     let name = format!("{}_kafka", stage.topic).replace('_', "-");
     let trust = Trust::new(&name, &[&name])?;
@@ -190,6 +190,17 @@ fn kafka_lets_in_who_has_a_login() -> anyhow::Result<()> {
     refused(&in_the_clear.run()?, "does not speak TLS")?;
     let no_such_file = as_user(produce(), "produce", &trust).env("KAFKA_CA_FILE", "/nowhere");
     refused(&no_such_file.run()?, "/nowhere")?;
+    // a login without the right
+    refused(
+        &as_user(produce(), "stream", &trust).run()?,
+        "kafka-acls.sh",
+    )?;
+    refused(
+        &as_user(stage.task("archive"), "produce", &trust).run()?,
+        "kafka-acls.sh",
+    )?;
+    let elsewhere = as_user(produce(), "produce", &trust).env("KAFKA_TOPIC", "of_somebody_else");
+    refused(&elsewhere.run()?, "kafka-acls.sh")?;
     Ok(())
 }
 

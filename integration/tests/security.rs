@@ -5,21 +5,9 @@ use std::io::Write;
 use std::process::{Command, Stdio};
 
 use anyhow::{Context, ensure};
-use integration::{Server, docker, image, network, password};
+use integration::{IMAGES, Server, docker, image, network, password};
 use postgres::NoTls;
 use serde_json::Value;
-
-const IMAGES: [&str; 9] = [
-    "produce",
-    "stream",
-    "archive",
-    "catalog",
-    "load",
-    "audit",
-    "maintain",
-    "socket_proxy",
-    "dbt",
-];
 
 /// Starts as root, because the official image's user does not own a new volume.
 const HDFS: [&str; 2] = ["namenode", "datanode"];

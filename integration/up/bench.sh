@@ -10,18 +10,7 @@ source "$here/settings.sh"
 "$here/images.sh"
 run test-image build "ecomm-pipeline/test:$PIPELINE_TAG" --file dockerfile --target test .
 
-# the peer: jars from Maven Central, the rest from its Dockerfile
-spark=integration/bench/spark jars=$downloads/bench-spark
-if [[ ! -e $jars/.complete ]]; then
-  packages=()
-  command -v javac > /dev/null || packages+=(openjdk-17-jdk-headless)
-  command -v mvn > /dev/null || packages+=(maven)
-  [[ ${#packages[@]} == 0 ]] || install_packages "${packages[@]}"
-  run spark-jars mvn --batch-mode --quiet -f "$spark/pom.xml" dependency:copy-dependencies -DincludeScope=runtime -DoutputDirectory="$jars/jars"
-  touch "$jars/.complete"
-fi
-spark_image() { tar --create --directory "$spark" . --directory "$jars" jars | build "ecomm-pipeline/bench-spark:$PIPELINE_TAG" -; }
-run spark-image spark_image
+"$here/spark_image.sh"
 "$here/stack.sh"
 
 idle=(produce stream airflow-scheduler airflow-dag-processor airflow-api-server)

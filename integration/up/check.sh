@@ -3,27 +3,11 @@
 set -euo pipefail
 source "$(dirname "$0")/steps.sh"
 source "$(dirname "$0")/settings.sh"
+source "$(dirname "$0")/jobs.sh"
 
 count=${CHECK_EVENTS:-100000}
 topic=LogEvents
-network=$COMPOSE_PROJECT_NAME
 
-# job TASK OPTION...: its summary on stdout; its log only if it fails
-job() {
-  local task=$1 log=$logs/check-$1.log
-  shift
-  docker run --rm --network "$network" --label com.ecomm-pipeline.job=1 "ecomm-pipeline/$task:$PIPELINE_TAG" "$@" 2> "$log" ||
-    { tail -n 5 "$log" >&2; fail "$task failed: see above"; }
-}
-sql() { docker exec "$(container postgres)" psql --no-psqlrc -U airflow -d airflow -v ON_ERROR_STOP=1 -AtF ' ' -c "$1"; }
-total() { awk '{ sum += $1 } END { print sum + 0 }'; }
-
-in_kafka() {
-  docker exec "$(container kafka)" env KAFKA_HEAP_OPTS=-Xmx128m /opt/kafka/bin/kafka-get-offsets.sh \
-    --bootstrap-server kafka:9092 --topic "$topic" | cut -d : -f 3 | total
-}
-# field NAME: of the JSON on stdin. PostgreSQL reads it, whatever the host has.
-field() { sql "select (\$json\$$(tail -n 1)\$json\$::json) ->> '$1'"; }
 in_hdfs() { job archive --inspect | field records; }
 in_raw() {
   sql "select (select count(*) from raw.log_event join ops.load_file using (load_id) where topic = '$topic'),
@@ -35,11 +19,6 @@ in_star() {   # events of this topic alone: tests bring others
        select count(fact.event_id), coalesce(sum(times - 1), 0) from received left join marts.fact_event as fact using (event_id)"
 }
 
-cql() { docker exec "$(container cassandra)" cqlsh --no-color -e "$1" 2> /dev/null; }
-in_cassandra() {   # events, duplicates, rejects: whatever metric counts each record once
-  cql "select metric, event_date, sum(cnt) as records from logs.ecomm_by_minute group by metric, event_date" |
-    awk -F '|' '$1 ~ /^ *(events|duplicates|rejects) *$/ { print $3 }' | total
-}
 cassandra_has() { [[ $(in_cassandra) == "$1" ]]; }
 cassandra_settled() {   # the same twice: what was sent before is written
   local before

@@ -5,26 +5,13 @@
 set -euo pipefail
 source "$(dirname "$0")/steps.sh"
 source "$(dirname "$0")/settings.sh"
+source "$(dirname "$0")/jobs.sh"
 
 topic=LogEvents
+on_failure='Mend it, then: make rebuild'
 dags=(batch_hdfs_to_postgres replay_rejects backfill produce_events)
 tables=(ecomm_log ecomm_by_minute rejected_log)
 
-# job TASK OPTION...: its summary on stdout; its log only if it fails
-job() {
-  local task=$1 log=$logs/rebuild-$1.log words=()
-  local -x POSTGRES_PASSWORD=$LOADER_PASSWORD   # named to docker, not shown to it: everyone sees a command line
-  shift
-  case $task in
-    load) words=(--env POSTGRES_PASSWORD) ;;
-    dbt) words=(--env TRANSFORMER_PASSWORD) ;;
-  esac
-  docker run --rm --network "$COMPOSE_PROJECT_NAME" --label com.ecomm-pipeline.job=1 "${words[@]}" \
-    "ecomm-pipeline/$task:$PIPELINE_TAG" "$@" 2> "$log" ||
-    { tail -n 5 "$log" >&2; fail "$task failed: see above. Mend it, then: make rebuild"; }
-}
-sql() { docker exec "$(container postgres)" psql --no-psqlrc -U airflow -d airflow -v ON_ERROR_STOP=1 -At -c "$1"; }
-cql() { docker exec "$(container cassandra)" cqlsh --no-color --request-timeout=600 -e "$1"; }
 airflow() { docker exec "$(container airflow-scheduler)" airflow "$@" 2> /dev/null; }
 in_airflow() { docker exec "$(container postgres)" psql --no-psqlrc -U airflow -d airflow_meta -v ON_ERROR_STOP=1 -At -c "$1"; }
 # A paused DAG starts no task; those under way end.
@@ -54,12 +41,8 @@ take_stock() {
   for table in "${tables[@]}"; do printf 'logs.%s %s\n' "$table" "$(cassandra_digest "$table")"; done
 }
 
-# field NAME: of the JSON on stdin
-field() { sql "select (\$json\$$(tail -n 1)\$json\$::json) ->> '$1'"; }
-
 lag() {   # records that the group has not committed
-  docker exec "$(container kafka)" env KAFKA_HEAP_OPTS=-Xmx128m /opt/kafka/bin/kafka-consumer-groups.sh \
-    --bootstrap-server kafka:9092 --describe --group stream 2> /dev/null |
+  kafka_tool consumer-groups --describe --group stream 2> /dev/null |
     awk -v topic="$topic" '$2 == topic { sum += $6 } END { print (NR ? sum + 0 : "unknown") }'
 }
 stream_is_level() { [[ $(lag) == 0 ]]; }

@@ -1,12 +1,15 @@
-#!/bin/bash
-# Makes what docker-compose.secure.yaml needs and is not there yet: certificates, and a password for each user of Kafka.
-set -euo pipefail
-source "$(dirname "$0")/steps.sh"
-source "$(dirname "$0")/settings.sh"
-command -v openssl > /dev/null || fail 'openssl is not installed: install it, then run this again.'
-
+# shellcheck shell=bash
+# Sourced by settings.sh where COMPOSE_FILE names docker-compose.secure.yaml: makes the certificates and passwords that are not
+# there yet, and lets scripts log in as the jobs of the DAGs do.
+if ! command -v openssl > /dev/null; then
+  { is_root && is_debian; } || fail 'openssl is not installed: install it, then run this again.'
+  install_packages openssl
+fi
 integration/up/certificates.sh .secrets/tls
 for user in PRODUCE STREAM PIPELINE; do
   [[ -e .secrets/KAFKA_${user}_PASSWORD ]] || keep "KAFKA_${user}_PASSWORD" "$(openssl rand -hex 24)"
 done
-step 'certificates and passwords are in .secrets; now: docker compose -f docker-compose.yaml -f docker-compose.secure.yaml up --detach'
+KAFKA_PASSWORD=$(< .secrets/KAFKA_PIPELINE_PASSWORD)
+KAFKA_CA=$(< .secrets/tls/ca.pem)
+export KAFKA_USERNAME=pipeline KAFKA_PASSWORD KAFKA_CA POSTGRES_CA=$KAFKA_CA
+export KAFKA_ADMIN=127.0.0.1:9094   # the broker's own loopback: there nobody is asked for a login

@@ -37,3 +37,4 @@ for name in {POSTGRES,LOADER,AUDITOR,TRANSFORMER,MAINTAINER,BI_READER,AIRFLOW_ME
   keep "$name" "${!name}"
 done
 keep AIRFLOW_META_URL "postgresql+psycopg2://airflow_meta:$AIRFLOW_META_PASSWORD@postgres:5432/airflow_meta"
+if [[ ${COMPOSE_FILE:-} == *docker-compose.secure.yaml* ]]; then source integration/up/secure.sh; fi

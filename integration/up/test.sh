@@ -6,6 +6,8 @@ source "$here/steps.sh"
 
 "$here/engine.sh"
 source "$here/settings.sh"
+[[ ${COMPOSE_FILE:-} != *docker-compose.secure.yaml* ]] ||
+  fail 'The tests speak to Kafka and PostgreSQL without TLS: run them where COMPOSE_FILE in .env does not name docker-compose.secure.yaml.'
 "$here/images.sh"
 run test-image build "ecomm-pipeline/test:$PIPELINE_TAG" --file dockerfile --target test .
 # A stack that runs already stays as it is.

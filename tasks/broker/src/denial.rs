@@ -60,13 +60,19 @@ pub(crate) fn listen(line: &str) {
 /// Adds to an error of Kafka's what a person must do, where a retry would not help.
 pub fn explain(failure: KafkaError, servers: &str) -> anyhow::Error {
     use RDKafkaErrorCode::{
-        AllBrokersDown, Authentication, BrokerTransportFailure, GroupAuthorizationFailed,
-        OperationTimedOut, SSL, SaslAuthenticationFailed, TopicAuthorizationFailed,
+        AllBrokersDown, Authentication, BrokerTransportFailure, ClusterAuthorizationFailed,
+        GroupAuthorizationFailed, OperationTimedOut, SSL, SaslAuthenticationFailed,
+        TopicAuthorizationFailed,
     };
     let advice = match failure.rdkafka_error_code() {
         Some(TopicAuthorizationFailed) => Some(
             "the user has no right to the topic: give it one (kafka-acls.sh --add), or check \
              KAFKA_USERNAME and KAFKA_TOPIC",
+        ),
+        // what an idempotent producer hears that may write to no topic at all
+        Some(ClusterAuthorizationFailed) => Some(
+            "the user may write nothing there: give it the right to the topic (kafka-acls.sh --add \
+             --producer), or check KAFKA_USERNAME",
         ),
         Some(GroupAuthorizationFailed) => Some(
             "the user has no right to its consumer group: give it one (kafka-acls.sh --add \

@@ -158,6 +158,13 @@ impl Topic {
         }
     }
 
+    /// What ended the whole producer says more than what became of a record afterwards.
+    fn explain(&self, failure: KafkaError) -> anyhow::Error {
+        let fatal = self.producer.client().fatal_error();
+        let failure = fatal.map_or(failure, |(code, _)| KafkaError::MessageProduction(code));
+        broker::explain(failure, &self.options.kafka_bootstrap_servers)
+    }
+
     /// An error as soon as one record was given up: more of them would not fare better.
     fn check(&self) -> anyhow::Result<()> {
         let reports = self.reports();
@@ -167,8 +174,7 @@ impl Topic {
         }
         let first = recall(&reports.first_failure);
         let cause = first.as_ref().map(ToString::to_string).unwrap_or_default();
-        let servers = &self.options.kafka_bootstrap_servers;
-        let explained = first.map(|failure| broker::explain(failure, servers));
+        let explained = first.map(|failure| self.explain(failure));
         if let Some(denied) = explained.filter(frame::is_person_needed) {
             return Err(denied);
         }
@@ -208,7 +214,7 @@ impl Sink for Topic {
                     self.reports().refused(&failure);
                     return Ok(());
                 }
-                _ => return Err(failure).context("cannot send to Kafka"),
+                _ => return Err(self.explain(failure)).context("cannot send to Kafka"),
             }
             if self.stop.is_set() && started.elapsed() > LAST_WAIT {
                 anyhow::bail!("told to end while Kafka takes no more records");

@@ -1,0 +1,45 @@
+# shellcheck shell=bash
+# Sourced after settings.sh: tasks run by a script, and questions to PostgreSQL.
+
+# What tells a job where the servers are and how to log in there, where that is not what its image assumes.
+passed_on=(KAFKA_BOOTSTRAP_SERVERS KAFKA_USERNAME KAFKA_PASSWORD KAFKA_CA POSTGRES_CA CASSANDRA_CONTACT_POINTS)
+
+# job TASK OPTION...: its summary on stdout; its log only if it fails
+job() {
+  local task=$1 log words=() name
+  log=$logs/$(basename "$0" .sh)-$task.log
+  local -x POSTGRES_PASSWORD=$LOADER_PASSWORD   # named to docker, not shown to it: everyone sees a command line
+  shift
+  case $task in
+    catalog | load) words=(--env POSTGRES_PASSWORD) ;;
+    audit) POSTGRES_PASSWORD=$AUDITOR_PASSWORD words=(--env POSTGRES_PASSWORD) ;;
+    dbt) words=(--env TRANSFORMER_PASSWORD) ;;
+  esac
+  for name in "${passed_on[@]}"; do [[ -z ${!name:-} ]] || words+=(--env "$name"); done
+  docker run --rm --network "$COMPOSE_PROJECT_NAME" --label com.ecomm-pipeline.job=1 "${words[@]}" \
+    "ecomm-pipeline/$task:$PIPELINE_TAG" "$@" 2> "$log" ||
+    { tail -n 5 "$log" >&2; fail "$task failed: see above${on_failure:+. $on_failure}"; }
+}
+
+# Fields of a row are separated by a space.
+sql() { docker exec "$(container postgres)" psql --no-psqlrc -U airflow -d airflow -v ON_ERROR_STOP=1 -AtF ' ' -c "$1"; }
+# field NAME: of the JSON on stdin. PostgreSQL reads it, whatever the host has.
+field() { sql "select (\$json\$$(tail -n 1)\$json\$::json) ->> '$1'"; }
+
+# kafka_tool NAME OPTION...: one of Kafka's own tools, beside a broker
+kafka_tool() {
+  local tool=$1
+  shift
+  docker exec "$(container "${kafka_beside:-kafka}")" env KAFKA_HEAP_OPTS=-Xmx128m "/opt/kafka/bin/kafka-$tool.sh" \
+    --bootstrap-server "${KAFKA_ADMIN:-kafka:9092}" "$@"
+}
+# Records that the topic ever got.
+in_kafka() { kafka_tool get-offsets --topic "$topic" | cut -d : -f 3 | total; }
+total() { awk '{ sum += $1 } END { print sum + 0 }'; }
+
+cql() { docker exec "$(container "${cassandra_beside:-cassandra}")" cqlsh --no-color --request-timeout=600 -e "$1"; }
+# Events, duplicates and rejects in Cassandra: whatever metric counts each record once.
+in_cassandra() {
+  cql "${cql_first:-}select metric, event_date, sum(cnt) as records from logs.ecomm_by_minute group by metric, event_date" 2> /dev/null |
+    awk -F '|' '$1 ~ /^ *(events|duplicates|rejects) *$/ { print $3 }' | total
+}
