@@ -29,13 +29,14 @@ PASSED_ON = (
     "POSTGRES_DB",
     "CASSANDRA_CONTACT_POINTS",
     "CASSANDRA_KEYSPACE",
+    "CASSANDRA_USERNAME",
     "METRICS_PUSH_URL",
     "OPENLINEAGE_URL",
     "OPENLINEAGE_NAMESPACE",
 )
 
 # the same for every job, where servers ask for logins and show certificates
-SECRETS_PASSED_ON = ("KAFKA_PASSWORD", "KAFKA_CA", "POSTGRES_CA", "OPENLINEAGE_API_KEY")
+SECRETS_PASSED_ON = ("KAFKA_PASSWORD", "KAFKA_CA", "POSTGRES_CA", "CASSANDRA_PASSWORD", "OPENLINEAGE_API_KEY")
 
 SECRETS = Path("/run/secrets")
 LABEL = "com.ecomm-pipeline"

@@ -1,4 +1,4 @@
-//! Kafka and PostgreSQL that ask for TLS and a login, as docker-compose.secure.yaml sets them up.
+//! Kafka and PostgreSQL that ask for TLS and a login, and a Cassandra that asks for a login, as docker-compose.secure.yaml sets them up.
 //!
 //! What is right works; what is wrong ends with 2 and one line that says what to mend, and soon.
 
@@ -27,9 +27,14 @@ impl Trust {
             .args(servers)
             .status()?;
         ensure!(made.success(), "certificates.sh");
-        for user in ["produce", "stream", "pipeline"] {
-            let path = format!("KAFKA_{}_PASSWORD", user.to_uppercase());
-            std::fs::write(trust.folder.join(path), secret_of(user))?;
+        for (server, users) in [
+            ("KAFKA", ["produce", "stream", "pipeline"]),
+            ("CASSANDRA", ["admin", "stream", "reader"]),
+        ] {
+            for user in users {
+                let path = format!("{server}_{}_PASSWORD", user.to_uppercase());
+                std::fs::write(trust.folder.join(path), secret_of(user))?;
+            }
         }
         // the engine is another machine, as far as files go
         docker(&["volume", "create", name])?;
@@ -201,6 +206,70 @@ fn kafka_lets_in_who_has_a_login_and_a_right() -> anyhow::Result<()> {
     )?;
     let elsewhere = as_user(produce(), "produce", &trust).env("KAFKA_TOPIC", "of_somebody_else");
     refused(&elsewhere.run()?, "kafka-acls.sh")?;
+    Ok(())
+}
+
+#[test]
+fn cassandra_lets_in_who_has_a_role() -> anyhow::Result<()> {
+    let stage = Stage::new("cassandra_login", 1)?;
+    let name = format!("{}_cassandra", stage.topic).replace('_', "-");
+    let trust = Trust::new(&name, &[])?;
+    let mount = format!("{}:/run/secrets:ro", trust.volume);
+    // as docker-compose.secure.yaml has it
+    let start = "sed -i 's/AllowAllAuthenticator/PasswordAuthenticator/; s/AllowAllAuthorizer/CassandraAuthorizer/' \
+        /etc/cassandra/cassandra.yaml && exec docker-entrypoint.sh cassandra -f";
+    let server = OwnServer::run(
+        &name,
+        "cassandra:5.0.9",
+        &["--volume", &mount],
+        &[("MAX_HEAP_SIZE", "512M"), ("HEAP_NEWSIZE", "128M")],
+        &["bash", "-c", start],
+    )?;
+    server.wait_for_port(9042)?;
+    let tables = trust.file("cassandra_setup.cql");
+    std::fs::write(&tables, include_str!("../../cassandra_setup.cql"))?;
+    for (file, place) in [
+        ("up/cassandra_users.sh", "users.sh"),
+        (tables.as_str(), "setup.cql"),
+    ] {
+        docker(&["cp", file, &format!("{name}:/tmp/{place}")])?;
+    }
+    // twice: running it again changes nothing
+    for _ in 0..2 {
+        server.exec(&["bash", "/tmp/users.sh", &name, "/tmp/setup.cql"])?;
+    }
+
+    let produced = stage
+        .task("produce")
+        .args(["--count", "200", "--seed", "4"])
+        .succeed()?;
+    ensure!(produced["acked"] == 200, "{produced}");
+    let stream = || {
+        stage
+            .task("stream")
+            .env("CASSANDRA_CONTACT_POINTS", &format!("{name}:9042"))
+            .env("CASSANDRA_KEYSPACE", "logs")
+            .env("CASSANDRA_TIMEOUT_SECONDS", "5")
+    };
+    let as_role = |role: &str, password: &str| {
+        stream()
+            .env("CASSANDRA_USERNAME", role)
+            .env("CASSANDRA_PASSWORD", password)
+    };
+    // what is wrong writes nothing and commits nothing
+    refused(
+        &as_role("reader", &secret_of("reader")).run()?,
+        "grant it MODIFY",
+    )?;
+    refused(&as_role("stream", "wrong").run()?, "CASSANDRA_PASSWORD")?;
+    refused(
+        &as_role("cassandra", "cassandra").run()?,
+        "CASSANDRA_PASSWORD",
+    )?;
+    refused(&stream().run()?, "CASSANDRA_USERNAME")?;
+    // what is right
+    let written = as_role("stream", &secret_of("stream")).succeed()?;
+    ensure!(written["records"] == 200, "{written}");
     Ok(())
 }
 

@@ -6,9 +6,7 @@ source "$(dirname "$0")/settings.sh"
 source "$(dirname "$0")/jobs.sh"
 
 count=${CHECK_EVENTS:-100000}
-topic=LogEvents
 
-in_hdfs() { job archive --inspect | field records; }
 in_raw() {
   sql "select (select count(*) from raw.log_event join ops.load_file using (load_id) where topic = '$topic'),
               (select count(*) from raw.reject join ops.load_file using (load_id) where topic = '$topic')"

@@ -12,7 +12,6 @@ source "$here/settings.sh"
 "$here/spark_image.sh"
 source "$here/jobs.sh"
 
-topic=LogEvents
 rate=200   # events a second
 least=600  # events that each of produce, stream and archive has to pass on while a server is down
 
@@ -51,7 +50,6 @@ is_whole() {
     *) is_running "$1" ;;
   esac
 }
-in_hdfs() { job archive --inspect | field records; }
 counts() { echo "$(in_kafka) $(in_hdfs) $(in_cassandra)"; }
 goes_on() {   # each by so much since `before`
   local now place

@@ -65,6 +65,7 @@ practise '### PostgreSQL'
 file=$(hdfs -ls -C '/raw/LogEvents/0/*/*.parquet' 2> /dev/null | sed -n 2p)
 step "a raw file is lost: $file"
 hdfs -rm -skipTrash "$file" >> "$log" 2>&1
+# shellcheck disable=SC1090
 source <(block '### Raw files' 2 | sed "s|^FILE=.*|FILE=${file#/raw/}|") >> "$log" 2>&1
 right 'a raw file'
 

@@ -1,12 +1,16 @@
 # shellcheck shell=bash
 # Sourced after settings.sh: tasks run by a script, and questions to PostgreSQL.
 
+topic=LogEvents
+
 # What tells a job where the servers are and how to log in there, where that is not what its image assumes.
-passed_on=(KAFKA_BOOTSTRAP_SERVERS KAFKA_USERNAME KAFKA_PASSWORD KAFKA_CA POSTGRES_CA CASSANDRA_CONTACT_POINTS)
+passed_on=(KAFKA_BOOTSTRAP_SERVERS KAFKA_USERNAME KAFKA_PASSWORD KAFKA_CA POSTGRES_CA
+  CASSANDRA_CONTACT_POINTS CASSANDRA_USERNAME CASSANDRA_PASSWORD)
 
 # job TASK OPTION...: its summary on stdout; its log only if it fails
 job() {
   local task=$1 log words=() name
+  # shellcheck disable=SC2154   # of steps.sh
   log=$logs/$(basename "$0" .sh)-$task.log
   local -x POSTGRES_PASSWORD=$LOADER_PASSWORD   # named to docker, not shown to it: everyone sees a command line
   shift
@@ -35,9 +39,20 @@ kafka_tool() {
 }
 # Records that the topic ever got.
 in_kafka() { kafka_tool get-offsets --topic "$topic" | cut -d : -f 3 | total; }
+in_hdfs() { job archive --inspect | field records; }   # records of the chain
 total() { awk '{ sum += $1 } END { print sum + 0 }'; }
 
-cql() { docker exec "$(container "${cassandra_beside:-cassandra}")" cqlsh --no-color --request-timeout=600 -e "$1"; }
+# By file, where there is a login: a command line is everybody's to read.
+cql() {
+  local id
+  id=$(container "${cassandra_beside:-cassandra}")
+  if [[ -z ${CASSANDRA_USERNAME:-} ]]; then
+    docker exec "$id" cqlsh --no-color --request-timeout=600 -e "$1"
+  else
+    printf '[PlainTextAuthProvider]\nusername = %s\npassword = %s\n' "$CASSANDRA_USERNAME" "$CASSANDRA_PASSWORD" |
+      docker exec -i "$id" bash -c 'umask 077 && cat > /tmp/login && cqlsh --no-color --request-timeout=600 --credentials /tmp/login -e "$1"' - "$1"
+  fi
+}
 # Events, duplicates and rejects in Cassandra: whatever metric counts each record once.
 in_cassandra() {
   cql "${cql_first:-}select metric, event_date, sum(cnt) as records from logs.ecomm_by_minute group by metric, event_date" 2> /dev/null |

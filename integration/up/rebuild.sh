@@ -7,7 +7,6 @@ source "$(dirname "$0")/steps.sh"
 source "$(dirname "$0")/settings.sh"
 source "$(dirname "$0")/jobs.sh"
 
-topic=LogEvents
 on_failure='Mend it, then: make rebuild'
 dags=(batch_hdfs_to_postgres replay_rejects backfill produce_events)
 tables=(ecomm_log ecomm_by_minute rejected_log)

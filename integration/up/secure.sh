@@ -6,10 +6,11 @@ if ! command -v openssl > /dev/null; then
   install_packages openssl
 fi
 integration/up/certificates.sh .secrets/tls
-for user in PRODUCE STREAM PIPELINE; do
-  [[ -e .secrets/KAFKA_${user}_PASSWORD ]] || keep "KAFKA_${user}_PASSWORD" "$(openssl rand -hex 24)"
+for name in KAFKA_{PRODUCE,STREAM,PIPELINE}_PASSWORD CASSANDRA_{ADMIN,STREAM,READER}_PASSWORD; do
+  [[ -e .secrets/$name ]] || keep "$name" "$(openssl rand -hex 24)"
 done
+CASSANDRA_PASSWORD=$(< .secrets/CASSANDRA_STREAM_PASSWORD)
 KAFKA_PASSWORD=$(< .secrets/KAFKA_PIPELINE_PASSWORD)
 KAFKA_CA=$(< .secrets/tls/ca.pem)
-export KAFKA_USERNAME=pipeline KAFKA_PASSWORD KAFKA_CA POSTGRES_CA=$KAFKA_CA
+export KAFKA_USERNAME=pipeline KAFKA_PASSWORD KAFKA_CA POSTGRES_CA=$KAFKA_CA CASSANDRA_USERNAME=stream CASSANDRA_PASSWORD
 export KAFKA_ADMIN=127.0.0.1:9094   # the broker's own loopback: there nobody is asked for a login
