@@ -34,24 +34,27 @@ RUN --mount=type=secret,id=ca \
  && find /cache -mindepth 1 -delete && cp -a /target/. /cache/
 
 # ---- the tasks -------------------------------------------------------------------------------------------------------
+# Without the tests' code, so that a change of that compiles no task anew.
 FROM deps AS build
 COPY tasks tasks
-COPY integration integration
-COPY cassandra_setup.cql ./
 # An image's files carry the times of the checkout, which may be older than the empty crates built above.
 RUN --mount=type=secret,id=ca \
     --mount=type=cache,id=ecomm-cargo-registry,target=/usr/local/cargo/registry,sharing=locked \
     if [ -s /run/secrets/ca ]; then export CARGO_HTTP_CAINFO=/run/secrets/ca; fi \
- && find tasks integration -name '*.rs' -exec touch {} + \
+ && find tasks -name '*.rs' -exec touch {} + \
  && cargo build --release --locked --workspace --bins \
  && mkdir -p /out/bin && find /target/release -maxdepth 1 -type f -perm -u+x -exec cp {} /out/bin/ ';'
 
 # ---- the tests: /out/tests/CRATE.TARGET --------------------------------------------------------------------------------
 FROM build AS tests
+COPY integration integration
+COPY cassandra_setup.cql ./
 RUN --mount=type=secret,id=ca \
     --mount=type=cache,id=ecomm-cargo-registry,target=/usr/local/cargo/registry,sharing=locked \
     if [ -s /run/secrets/ca ]; then export CARGO_HTTP_CAINFO=/run/secrets/ca; fi \
+ && find integration -name '*.rs' -exec touch {} + \
  && cargo build --release --locked --workspace --bins --tests --message-format=json-render-diagnostics > /tmp/build.json \
+ && cp /target/release/bench /target/release/chaos_table /out/bin/ \
  && mkdir -p /out/tests \
  && sed -nE 's|.*"package_id":"[^"]*/([^"/#]+)#[^"]*".*"name":"([^"]*)".*"overflow_checks":[a-z]+,"test":true.*"executable":"([^"]+)".*|\3 /out/tests/\1.\2|p' /tmp/build.json \
     | while read -r executable named; do cp "$executable" "$named"; done
@@ -80,6 +83,8 @@ WORKDIR /src
 # clippy as the compiler of the workspace's own crates, on the dependencies compiled above:
 # `cargo clippy` would check every dependency a second time. Unoptimised: what comes out is not used.
 FROM build AS lint-rust
+COPY integration integration
+COPY cassandra_setup.cql ./
 COPY --from=lint-tools /opt/lint/bin/cargo-deny /usr/local/bin/
 COPY deny.toml rustfmt.tom[l] clippy.tom[l] ./
 RUN --mount=type=secret,id=ca \
