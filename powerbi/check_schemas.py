@@ -1,8 +1,6 @@
-"""Checks every JSON file of the report against Microsoft's schemas.
+"""Checks every JSON file of the Power BI project against Microsoft's schemas, which lie in powerbi/schemas.
 
-git clone https://github.com/microsoft/json-schemas
-pip install jsonschema
-python powerbi/check_schemas.py json-schemas
+A part of `make lint`; alone: pip install jsonschema, then python powerbi/check_schemas.py
 """
 
 import json
@@ -14,21 +12,22 @@ from referencing import Registry, Resource
 from referencing.jsonschema import DRAFT7
 
 ADDRESS = "https://developer.microsoft.com/json-schemas/"
+HERE = Path(__file__).parent
+JSON_FILES = {".json", ".pbir", ".pbism", ".pbip"}
+
+
+def retrieve(address: str) -> Resource:
+    """Return the schema that has this address."""
+    path = HERE / "schemas" / address.removeprefix(ADDRESS)
+    return Resource.from_contents(json.loads(path.read_text()), default_specification=DRAFT7)
 
 
 def main() -> int:
-    """Return how many faults there are, each printed with its file."""
-    schemas = Path(sys.argv[1])
-
-    def retrieve(address: str) -> Resource:
-        path = schemas / address.removeprefix(ADDRESS)
-        return Resource.from_contents(json.loads(path.read_text()), default_specification=DRAFT7)
-
+    """Return 1 if there is a fault, each printed with its file, or nothing to check."""
     registry = Registry(retrieve=retrieve)
-    files = [path for path in sorted(Path(__file__).parent.rglob("*")) if path.is_file()]
     faults = checked = 0
-    for path in files:
-        if path.suffix not in {".json", ".pbir", ".pbism", ".pbip"} and path.name != ".platform":
+    for path in sorted(HERE.glob("shop.*")) + sorted(HERE.glob("shop.*/**/*")):
+        if not path.is_file() or (path.suffix not in JSON_FILES and path.name != ".platform"):
             continue
         content = json.loads(path.read_text())
         schema = {"$ref": content["$schema"]}

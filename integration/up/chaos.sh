@@ -1,5 +1,6 @@
 #!/bin/bash
-# make chaos [SEED=N] [MINUTES=N] [ONLY=faults|features]: every fault on the real stack, and one table of what they did; see integration/run_chaos.sh.
+# make chaos [SEED=N] [MINUTES=N] [ONLY=faults|features] [FUZZ_SECONDS=N]: event::parse under random bytes for a minute, then every
+# fault on the real stack, and one table of what they did; see integration/run_chaos.sh.
 set -euo pipefail
 here=$(dirname "$0")
 source "$here/steps.sh"
@@ -9,6 +10,12 @@ source "$here/settings.sh"
 "$here/images.sh"
 run test-image build "ecomm-pipeline/test:$PIPELINE_TAG" --file dockerfile --target test .
 "$here/stack.sh"
+
+if [[ ${ONLY:-} != features ]]; then
+  findings=$logs/fuzz-findings
+  step "fuzzing event::parse for ${FUZZ_SECONDS:-60} s"
+  tasks/event/fuzz/run.sh "${FUZZ_SECONDS:-60}" "$findings" || fail "event::parse breaks a property: the input is in $findings. Mend it, and add the input to tasks/event/tests/corpus."
+fi
 
 step 'injecting faults'
 docker run --rm --network "$COMPOSE_PROJECT_NAME" --env-file .env --env "SEED=${SEED:-}" --env "MINUTES=${MINUTES:-}" --env "ONLY=${ONLY:-}" \

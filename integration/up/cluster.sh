@@ -21,6 +21,7 @@ mapfile -t stopped < <(docker ps --quiet --filter "label=com.docker.compose.proj
 
 export COMPOSE_PROJECT_NAME=$COMPOSE_PROJECT_NAME-cluster COMPOSE_FILE=docker-compose.yaml:docker-compose.cluster.yaml
 export KAFKA_BOOTSTRAP_SERVERS=kafka:9092,kafka-2:9092,kafka-3:9092
+export KAFKA_ADMIN=$KAFKA_BOOTSTRAP_SERVERS
 export CASSANDRA_CONTACT_POINTS=cassandra:9042,cassandra-2:9042,cassandra-3:9042
 export ARCHIVE_FLUSH_AGE_SECONDS=5
 cql_first="consistency quorum; "   # as stream writes
@@ -46,7 +47,7 @@ is_whole() {
     datanode*) state=$(of_namenode) && grep -q 'NumLiveDataNodes" : 3' <<< "$state" && grep -q 'NumStaleDataNodes" : 0' <<< "$state" &&
       grep -q 'UnderReplicatedBlocks" : 0' <<< "$state" ;;
     cassandra*) [[ $(docker exec "$(container "$1")" nodetool status | grep -c ^UN) == 3 ]] ;;
-    stream*) is_healthy "$1" ;;
+    stream) is_healthy "$1" ;;
     *) is_running "$1" ;;
   esac
 }

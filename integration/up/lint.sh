@@ -33,6 +33,7 @@ pods() {
 }
 check pods pods
 check operations tool python3 integration/up/check_operations.py
+check power-bi tool python3 powerbi/check_schemas.py
 check promtool docker run --rm --volume "$root/prometheus:/etc/prometheus:ro" --entrypoint /bin/promtool \
   prom/prometheus:v2.42.0 check config /etc/prometheus/prometheus.yml
 check rust build ecomm-pipeline/lint-rust --file dockerfile --target lint-rust .
