@@ -4,6 +4,7 @@
 #   SEED     in which order points are taken (drawn, and printed, when it is not set)
 #   MINUTES  stop taking further points after so long; everything is done when it is not set
 #   ONLY     faults, or features: the first half or the second
+#   POINTS   in the second half, only points whose name this regular expression finds
 set -uo pipefail
 SEED=${SEED:-$(date +%s)}
 export CHAOS_SEED=$SEED CHAOS_RECORD=${CHAOS_RECORD:-/tmp/chaos_record.jsonl} CHAOS_BUDGET_SECONDS=0
@@ -54,7 +55,7 @@ while read -r point; do
   row=$(printf '| %s | %s | %d | %s | %d |' "$point" "${again[*]//integration./}" "$times" "$outcome" "$seconds")
   printf '%s\n' "$row"
   features+=$row$'\n'
-done < <(chaos_table points | awk -v seed="$SEED" 'BEGIN { srand(seed) } { print rand() "\t" $0 }' | sort -n | cut -f 2)
+done < <(chaos_table points | grep -E -- "${POINTS:-.}" | awk -v seed="$SEED" 'BEGIN { srand(seed) } { print rand() "\t" $0 }' | sort -n | cut -f 2)
 
 printf '\n'
 [[ ${ONLY:-} == features ]] || chaos_table

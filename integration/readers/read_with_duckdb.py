@@ -15,4 +15,5 @@ found = duckdb.sql(
     """,
     params={"path": sys.argv[1]},
 )
-print(json.dumps(dict(zip(found.columns, found.fetchone(), strict=True))))
+(row,) = found.fetchall()
+print(json.dumps(dict(zip(found.columns, row, strict=True))))

@@ -160,10 +160,10 @@ fn a_killed_stream_leaves_nothing_to_repair() -> anyhow::Result<()> {
     let cassandra = stage.cassandra()?;
     let mut sent = Vec::new();
     let mut written = 0;
-    for (seed, in_kafka) in [("21", 60_000), ("22", 120_000)] {
+    for (seed, in_kafka) in [("21", 20_000), ("22", 40_000)] {
         let producer = stage
             .task("produce")
-            .args(["--count", "60000", "--seed", seed, "--rate", "6000"])
+            .args(["--count", "20000", "--seed", seed, "--rate", "6000"])
             .args(NOISE)
             .start()?;
         // slow enough to be caught on the way

@@ -1,5 +1,5 @@
 #!/bin/bash
-# make chaos [SEED=N] [MINUTES=N] [ONLY=faults|features] [FUZZ_SECONDS=N]: event::parse under random bytes for a minute, then every
+# make chaos [SEED=N] [MINUTES=N] [ONLY=faults|features] [POINTS=PATTERN] [FUZZ_SECONDS=N]: event::parse under random bytes for a minute, then every
 # fault on the real stack, and one table of what they did; see integration/run_chaos.sh.
 set -euo pipefail
 here=$(dirname "$0")
@@ -18,6 +18,6 @@ if [[ ${ONLY:-} != features ]]; then
 fi
 
 step 'injecting faults'
-docker run --rm --network "$COMPOSE_PROJECT_NAME" --env-file .env --env "SEED=${SEED:-}" --env "MINUTES=${MINUTES:-}" --env "ONLY=${ONLY:-}" \
+docker run --rm --network "$COMPOSE_PROJECT_NAME" --env-file .env --env "SEED=${SEED:-}" --env "MINUTES=${MINUTES:-}" --env "ONLY=${ONLY:-}" --env "POINTS=${POINTS:-}" \
   --volume "$root/integration/run_chaos.sh:/usr/local/bin/run_chaos:ro" \
   --volume /var/run/docker.sock:/var/run/docker.sock --entrypoint /usr/bin/tini "ecomm-pipeline/test:$PIPELINE_TAG" -- run_chaos

@@ -71,6 +71,8 @@ pub struct Partition {
     block: Option<Block>,
     counts: Option<Ticket>,
     pending: HashMap<(Table, &'static str, i64), Pending>,
+    /// A gap that was accepted and is not noted yet; until then the commit stays before it.
+    accepted_gap: Option<((i64, i64), Ticket)>,
     /// Kafka time of the last record taken in.
     pub last_time: Micros,
     /// Next offset to read.
@@ -84,17 +86,20 @@ pub struct Partition {
 impl Partition {
     /// A partition that was just assigned.
     pub fn new(number: i32, generation: u64, start: Start) -> Partition {
+        let mut tracker = Tracker::new(start.write_from);
+        let accepted_gap = start.gap.map(|gap| (gap, tracker.open(gap.0)));
         Partition {
             number,
             generation,
             write_from: start.write_from,
             count_from: start.count_from,
             first_block: start.first_block,
-            tracker: Tracker::new(start.write_from),
+            tracker,
             window: Window::new(),
             block: None,
             counts: None,
             pending: HashMap::new(),
+            accepted_gap,
             last_time: 0,
             next: start.read_from,
             at_end: false,
@@ -116,6 +121,8 @@ impl Partition {
             time: record_time.max(0),
         };
         let offset = origin.offset;
+        // at the time of the first record behind it, so that a run which was killed writes the same row again
+        self.note_accepted_gap(plan, origin.time, queue)?;
         self.next = offset + 1;
         self.last_time = origin.time;
         let verdict = event::parse(record.value, record_time);
@@ -173,12 +180,26 @@ impl Partition {
         Ok(taken)
     }
 
+    /// Notes the gap that was accepted, if there is one and it is not noted yet.
+    pub fn note_accepted_gap(
+        &mut self,
+        plan: &Plan,
+        time: Micros,
+        queue: &mut Queue,
+    ) -> anyhow::Result<()> {
+        if let Some((gap, ticket)) = self.accepted_gap.take() {
+            self.gap(plan, gap, time, queue)?;
+            self.tracker.close(ticket);
+        }
+        Ok(())
+    }
+
     /// Notes that Kafka no longer held `from..to`.
     pub fn gap(
         &mut self,
         plan: &Plan,
         (from, to): (i64, i64),
-        now: Micros,
+        time: Micros,
         queue: &mut Queue,
     ) -> anyhow::Result<()> {
         warn!(
@@ -194,7 +215,7 @@ impl Partition {
         let origin = Origin {
             partition: self.number,
             offset: from,
-            time: now,
+            time,
         };
         self.reject(plan, origin, &refusal, queue)
     }

@@ -180,6 +180,8 @@ impl Stream<'_> {
             Some(Err(KafkaError::PartitionEOF(number))) => {
                 if let Some(partition) = self.partitions.get_mut(&number) {
                     partition.at_end = true;
+                    // nothing is behind it that could say when it was
+                    partition.note_accepted_gap(&self.plan, now(), &mut self.queue)?;
                 }
             }
             Some(Err(failure)) => self.weigh(failure)?,
@@ -284,10 +286,7 @@ impl Stream<'_> {
             Change::Assigned(starts) => {
                 for (number, start) in starts {
                     self.generation += 1;
-                    let mut partition = Partition::new(number, self.generation, start);
-                    if let Some(gap) = start.gap {
-                        partition.gap(&self.plan, gap, now(), &mut self.queue)?;
-                    }
+                    let partition = Partition::new(number, self.generation, start);
                     self.partitions.insert(number, partition);
                     self.others_level.remove(&number);
                 }
