@@ -188,7 +188,7 @@ fn kafka_lets_in_who_has_a_login_and_a_right() -> anyhow::Result<()> {
     ensure!(error.contains("KAFKA_USERNAME"), "{error}");
     let no_authority = bare(produce())
         .env("KAFKA_USERNAME", "produce")
-        .env("KAFKA_PASSWORD", "x");
+        .env("KAFKA_PASSWORD", "wrong");
     refused(&no_authority.run()?, "KAFKA_CA_FILE")?;
     let in_the_clear = as_user(produce(), "produce", &trust)
         .env("KAFKA_BOOTSTRAP_SERVERS", &format!("{name}:9095"));
