@@ -69,7 +69,7 @@ for service in "${victims[@]}"; do eventually 180 "$service" is_whole "$service"
 docker run --detach --name "$sender" --network "$COMPOSE_PROJECT_NAME" --env KAFKA_BOOTSTRAP_SERVERS \
   "ecomm-pipeline/produce:$PIPELINE_TAG" --rate "$rate" --seed 8 > /dev/null
 before=(0 0 0)
-eventually 120 'events get through' goes_on
+(eventually 300 'events get through' goes_on) || fail "sent, archived, written: $(counts)"
 
 passed=0 failed=0
 table=$(printf '  %-14s %10s %10s %10s %10s %10s' killed sent archived written 'down, s' 'whole, s')
