@@ -2,14 +2,8 @@
 # make bench [BENCH='produce archive …'] [BENCH_FOLDER=DIR]: measures on the running stack, whose own work stands still meanwhile;
 # results go to docs/benchmarks.
 set -euo pipefail
-here=$(dirname "$0")
-source "$here/steps.sh"
-
-"$here/engine.sh"
-source "$here/settings.sh"
-"$here/images.sh"
-run test-image build "ecomm-pipeline/test:$PIPELINE_TAG" --file dockerfile --target test .
-
+source "$(dirname "$0")/prepared.sh"
+source "$here/test_image.sh"
 "$here/spark_image.sh"
 "$here/stack.sh"
 

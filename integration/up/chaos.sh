@@ -2,13 +2,8 @@
 # make chaos [SEED=N] [MINUTES=N] [ONLY=faults|features] [POINTS=PATTERN] [FUZZ_SECONDS=N]: event::parse under random bytes for a minute, then every
 # fault on the real stack, and one table of what they did; see integration/run_chaos.sh.
 set -euo pipefail
-here=$(dirname "$0")
-source "$here/steps.sh"
-
-"$here/engine.sh"
-source "$here/settings.sh"
-"$here/images.sh"
-run test-image build "ecomm-pipeline/test:$PIPELINE_TAG" --file dockerfile --target test .
+source "$(dirname "$0")/prepared.sh"
+source "$here/test_image.sh"
 "$here/stack.sh"
 
 if [[ ${ONLY:-} != features ]]; then

@@ -1,14 +1,9 @@
 #!/bin/bash
-# make cluster [SECONDS_DOWN=N]: the pipeline on docker-compose.cluster.yaml, in a project of its own. Events are sent all the
+# make cluster: the pipeline on docker-compose.cluster.yaml, in a project of its own. Events are sent all the
 # while; each broker, DataNode, Cassandra node, `stream` and `archive` is killed in turn, and what is sent, archived and written to
 # Cassandra meanwhile is counted. In the end every store must have every event once. The stack of `make up` is stopped meanwhile.
 set -euo pipefail
-here=$(dirname "$0")
-source "$here/steps.sh"
-
-"$here/engine.sh"
-source "$here/settings.sh"
-"$here/images.sh"
+source "$(dirname "$0")/prepared.sh"
 "$here/spark_image.sh"
 source "$here/jobs.sh"
 
@@ -63,8 +58,7 @@ level() { read -r sent archived written <<< "$(counts)" && [[ $archived == "$sen
 step 'starting 3 brokers, 3 DataNodes and 3 Cassandra nodes'
 run cluster-up compose up --detach kafka-setup namenode datanode datanode-2 datanode-3 cassandra-setup postgres-setup \
   stream stream-2 archive archive-2
-servers=(kafka kafka-2 kafka-3 datanode datanode-2 datanode-3 cassandra cassandra-2 cassandra-3)
-victims=("${servers[@]}" stream stream-2 archive archive-2)
+victims=(kafka kafka-2 kafka-3 datanode datanode-2 datanode-3 cassandra cassandra-2 cassandra-3 stream stream-2 archive archive-2)
 for service in "${victims[@]}"; do eventually 180 "$service" is_whole "$service"; done
 docker run --detach --name "$sender" --network "$COMPOSE_PROJECT_NAME" --env KAFKA_BOOTSTRAP_SERVERS \
   "ecomm-pipeline/produce:$PIPELINE_TAG" --rate "$rate" --seed 8 > /dev/null

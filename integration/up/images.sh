@@ -85,10 +85,7 @@ jars() {
     if wants "$image" && [[ ! -e $downloads/${module/:/-}/.complete ]]; then modules+=("$module"); fi
   done
   [[ ${#modules[@]} -gt 0 ]] || return 0
-  local packages=()
-  command -v javac > /dev/null || packages+=(openjdk-17-jdk-headless)
-  command -v mvn > /dev/null || packages+=(maven)
-  [[ ${#packages[@]} == 0 ]] || install_packages "${packages[@]}"
+  need_maven
   run jars mvn --batch-mode --quiet -T 3 -f "$stand_ins/pom.xml" --also-make -Ddownloads="$downloads" \
     --projects "$(IFS=,; echo "${modules[*]%:*}")" package
   for module in "${modules[@]}"; do touch "$downloads/${module/:/-}/.complete"; done

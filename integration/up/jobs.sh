@@ -42,16 +42,15 @@ in_kafka() { kafka_tool get-offsets --topic "$topic" | cut -d : -f 3 | total; }
 in_hdfs() { job archive --inspect | field records; }   # records of the chain
 total() { awk '{ sum += $1 } END { print sum + 0 }'; }
 
-# By file, where there is a login: a command line is everybody's to read.
 cql() {
-  local id
+  local id login=()
   id=$(container "${cassandra_beside:-cassandra}")
-  if [[ -z ${CASSANDRA_USERNAME:-} ]]; then
-    docker exec "$id" cqlsh --no-color --request-timeout=600 -e "$1"
-  else
+  if [[ -n ${CASSANDRA_USERNAME:-} ]]; then   # by file: a command line is everybody's to read
     printf '[PlainTextAuthProvider]\nusername = %s\npassword = %s\n' "$CASSANDRA_USERNAME" "$CASSANDRA_PASSWORD" |
-      docker exec -i "$id" bash -c 'umask 077 && cat > /tmp/login && cqlsh --no-color --request-timeout=600 --credentials /tmp/login -e "$1"' - "$1"
+      docker exec -i "$id" bash -c 'umask 077 && cat > /tmp/login'
+    login=(--credentials /tmp/login)
   fi
+  docker exec "$id" cqlsh --no-color --request-timeout=600 "${login[@]}" -e "$1"
 }
 # Events, duplicates and rejects in Cassandra: whatever metric counts each record once.
 in_cassandra() {

@@ -1,12 +1,7 @@
 #!/bin/bash
 # make lint: formatting and lints of every language, in containers, so that everyone has the same versions.
 set -euo pipefail
-here=$(dirname "$0")
-source "$here/steps.sh"
-
-"$here/engine.sh"
-source "$here/settings.sh"
-"$here/images.sh"
+source "$(dirname "$0")/prepared.sh"
 step 'lint'
 
 tools=ecomm-pipeline/lint-tools

@@ -6,10 +6,7 @@ source "$(dirname "$0")/settings.sh"
 
 spark=integration/bench/spark jars=$downloads/bench-spark
 if [[ ! -e $jars/.complete ]]; then
-  packages=()
-  command -v javac > /dev/null || packages+=(openjdk-17-jdk-headless)
-  command -v mvn > /dev/null || packages+=(maven)
-  [[ ${#packages[@]} == 0 ]] || install_packages "${packages[@]}"
+  need_maven
   run spark-jars mvn --batch-mode --quiet -f "$spark/pom.xml" dependency:copy-dependencies -DincludeScope=runtime -DoutputDirectory="$jars/jars"
   touch "$jars/.complete"
 fi

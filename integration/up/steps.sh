@@ -44,6 +44,14 @@ install_packages() {
   run apt-install env DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends "$@"
 }
 
+# Maven, and the JDK that it runs on.
+need_maven() {
+  local packages=()
+  command -v javac > /dev/null || packages+=(openjdk-17-jdk-headless)
+  command -v mvn > /dev/null || packages+=(maven)
+  [[ ${#packages[@]} == 0 ]] || install_packages "${packages[@]}"
+}
+
 # The plugin if there is one, else the older program of its own.
 compose() {
   if docker compose version > /dev/null 2>&1; then docker compose "$@"; else docker-compose "$@"; fi

@@ -1,15 +1,8 @@
 #!/bin/bash
 # make test [TESTS='NAME... -- OPTIONS'] [SEED=N] [TEST_MINUTES=N]: every test executable, inside the stack's network; what it needs is started first.
 set -euo pipefail
-here=$(dirname "$0")
-source "$here/steps.sh"
-
-"$here/engine.sh"
-source "$here/settings.sh"
-[[ ${COMPOSE_FILE:-} != *docker-compose.secure.yaml* ]] ||
-  fail 'The tests speak to Kafka and PostgreSQL without TLS: run them where COMPOSE_FILE in .env does not name docker-compose.secure.yaml.'
-"$here/images.sh"
-run test-image build "ecomm-pipeline/test:$PIPELINE_TAG" --file dockerfile --target test .
+source "$(dirname "$0")/prepared.sh"
+source "$here/test_image.sh"
 # A stack that runs already stays as it is.
 "$here/stack.sh"
 

@@ -1,12 +1,7 @@
 #!/bin/bash
 # make up: from a bare machine to a running pipeline whose first events are counted in every store.
 set -euo pipefail
-here=$(dirname "$0")
-source "$here/steps.sh"
-
-"$here/engine.sh"
-source "$here/settings.sh"
-"$here/images.sh"
+source "$(dirname "$0")/prepared.sh"
 "$here/stack.sh"
 "$here/check.sh"
 compose up --detach produce > "$logs/produce-service.log" 2>&1 || { cat "$logs/produce-service.log" >&2; fail 'produce did not start'; }
