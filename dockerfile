@@ -147,7 +147,7 @@ COPY --from=build /out/bin/audit /usr/local/bin/
 ENTRYPOINT ["/usr/bin/tini", "--", "audit"]
 
 FROM runtime AS maintain
-LABEL org.opencontainers.image.title="maintain" org.opencontainers.image.description="Upkeep of PostgreSQL: retention of verdicts, statistics, dead rows"
+LABEL org.opencontainers.image.title="maintain" org.opencontainers.image.description="Upkeep: compaction of raw files, retention of verdicts, statistics, dead rows"
 COPY --from=build /out/bin/maintain /usr/local/bin/
 ENTRYPOINT ["/usr/bin/tini", "--", "maintain"]
 

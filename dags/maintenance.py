@@ -7,13 +7,13 @@ maintain            airflow_metadata            airflow_logs
 
 | task | what it does |
 |---|---|
-| `maintain` | PostgreSQL: deletes replaced verdicts of `audit`, refreshes statistics, names dead rows |
+| `maintain` | PostgreSQL: deletes replaced verdicts of `audit`, refreshes statistics, names dead rows. HDFS: packs old small raw files |
 | `airflow_metadata` | `airflow db clean`: runs, task instances, XComs and the rest of Airflow's own records |
 | `airflow_logs` | log files of tasks, of the DAG processor and of callbacks |
 
 None of it is needed for the pipeline to be right, and nothing that a later run reads is deleted: the ledger,
-rejects, replays and the newest verdict on each file stay for ever. Temporary files on HDFS are swept by every
-run of `archive`. Raw files are kept: they are the history.
+rejects, replays and the newest verdict on each file stay for ever. Temporary files on HDFS are swept, here and
+by every run of `archive`. Raw files are kept: they are the history. In a pack each stays as it was.
 """
 
 from airflow.providers.standard.operators.bash import BashOperator
@@ -34,6 +34,12 @@ PARAMS = {
         "Keep verdicts (days)",
         "maintain: the newest verdict on each file and store stays whatever its age.",
     ),
+    "compact_after_days": days(
+        7,
+        3,
+        "Pack raw files (days)",
+        "maintain: small raw files that are so old are packed into larger ones.",
+    ),
     "keep_metadata_days": days(
         30,
         1,
@@ -47,7 +53,7 @@ PARAMS = {
         False,
         type="boolean",
         title="Only say what would go",
-        description="Deletes nothing.",
+        description="Deletes nothing, packs nothing.",
     ),
 }
 
@@ -94,10 +100,15 @@ with DAG(
 ):
     PipelineJob(
         task_id="maintain",
-        command=[option("keep_audit_days"), "{{ '--dry-run' if params.dry_run else '' }}"],
+        command=[
+            option("keep_audit_days"),
+            option("compact_after_days"),
+            "{{ '--dry-run' if params.dry_run else '' }}",
+        ],
         secrets={"POSTGRES_PASSWORD": "MAINTAINER_PASSWORD"},
         pool="postgres",
-        doc_md="Retention and statistics in PostgreSQL, as the role `maintainer`, which can do just that.",
+        mem_limit="512m",  # a pack is put together in memory
+        doc_md="Retention and statistics in PostgreSQL, as the role `maintainer`, which can do just that; then packs on HDFS.",
     )
     BashOperator(
         task_id="airflow_metadata",

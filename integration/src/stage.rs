@@ -1,8 +1,11 @@
 //! A pipeline of a test's own.
 
 use std::process::{Command, Stdio};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, ensure};
+use chain::{Hdfs, HdfsOptions, Raw};
+use frame::Stop;
 use hdfs_native::sync::{Client as HdfsClient, ClientBuilder};
 use postgres::{Client, NoTls};
 
@@ -254,6 +257,16 @@ impl Stage {
         Ok(paths)
     }
 
+    /// Lets each raw file be so many days old.
+    pub fn age_raw_files(&self, days: u64) -> anyhow::Result<()> {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH)?.as_millis() as u64;
+        let then = now - days * 24 * 3_600 * 1_000;
+        for path in self.raw_files()? {
+            self.hdfs.set_times(&path, then, then)?;
+        }
+        Ok(())
+    }
+
     /// Files written and not yet in a chain.
     pub fn temporary_files(&self) -> anyhow::Result<usize> {
         match self
@@ -297,8 +310,16 @@ impl Stage {
     /// Every record of the chain, as `load` would read them.
     pub fn chain_records(&self) -> anyhow::Result<Vec<ArchivedRecord>> {
         let mut records = Vec::new();
-        for path in self.raw_files()? {
-            let file = chain::RawFile::new(self.read_file(&path)?.into())?;
+        let options = HdfsOptions {
+            hdfs_url: setting("HDFS_URL", "hdfs://namenode:8020"),
+            raw_root: self.raw_root.clone(),
+            hdfs_user: "pipeline".to_owned(),
+            hdfs_patience_seconds: 60,
+        };
+        let hdfs = Hdfs::connect(&options, &Stop::default())?;
+        let raw = Raw::new(&self.raw_root);
+        for (_, stored) in chain::raw_files(&hdfs, &raw, &self.topic, |_| false)? {
+            let file = chain::RawFile::new(stored.read(&hdfs)?)?;
             let partition = file.footer.partition;
             file.for_each(|record| {
                 let value = record.value.map(<[u8]>::to_vec);

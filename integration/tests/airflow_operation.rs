@@ -291,6 +291,7 @@ fn upkeep_of_a_night_is_green() -> anyhow::Result<()> {
     // only what is a century old: the history of the stack is not the test's
     let body = json!({"logical_date": null, "conf": {
         "keep_audit_days": 36_500, "keep_metadata_days": 36_500, "keep_log_days": 36_500,
+        "compact_after_days": 36_500,
     }});
     let run = airflow.call("POST", "/api/v2/dags/maintenance/dagRuns", &body)?;
     let id = run["dag_run_id"].as_str().context("no run")?;
@@ -299,5 +300,6 @@ fn upkeep_of_a_night_is_green() -> anyhow::Result<()> {
     let said = xcom(&airflow, &path, "maintain")?;
     ensure!(said["verdicts_deleted"] == 0, "{said}");
     ensure!(said["tables_refreshed"].as_u64() >= Some(8), "{said}");
+    ensure!(said["files_packed"] == 0, "{said}");
     Ok(())
 }

@@ -1,8 +1,10 @@
-//! Upkeep of PostgreSQL deletes what was replaced, and nothing that anybody reads.
+//! Upkeep deletes what was replaced, and nothing that anybody reads; packed raw files are what they were.
 
-use anyhow::ensure;
-use integration::Stage;
+use anyhow::{Context, ensure};
+use chain::Raw;
+use integration::{Stage, Task};
 use postgres::NoTls;
+use serde_json::Value;
 
 /// Verdicts of three places, in days ago: replaced long ago, replaced just now, never replaced.
 const VERDICTS: &str = "
@@ -91,5 +93,85 @@ fn its_role_may_do_nothing_else() -> anyhow::Result<()> {
         ensure!(maintainer.batch_execute(statement).is_err(), "{statement}");
     }
     maintainer.batch_execute("select ops.refresh_statistics('raw.log_event')")?;
+    Ok(())
+}
+
+/// Every task reads raw files in a pack as it reads others: nothing is lost, nothing comes twice.
+#[test]
+fn packed_raw_files_are_what_they_were() -> anyhow::Result<()> {
+    let stage = Stage::new("compaction", 1)?;
+    let _cassandra = stage.cassandra()?;
+    let count = |task: Task, field: &str| -> anyhow::Result<i64> {
+        let summary = task.succeed()?;
+        summary[field]
+            .as_i64()
+            .with_context(|| format!("no {field} in {summary}"))
+    };
+    // 14 files: 6 to pack, since the newest 8 stay
+    for seed in 1..=14 {
+        let seed = seed.to_string();
+        let produce = stage
+            .task("produce")
+            .args(["--count", "50", "--seed", &seed]);
+        produce.args(["--malformed-ratio", "0.1"]).succeed()?;
+        stage.task("archive").succeed()?;
+    }
+    let all = stage.kafka.records(&stage.topic)?;
+    ensure!(count(stage.task("stream"), "records")? == all);
+    let inspect = || -> anyhow::Result<Value> {
+        let mut summary = stage.task("archive").args(["--inspect"]).succeed()?;
+        Ok(summary["chains"].take())
+    };
+    let (before, paths) = (inspect()?, stage.raw_files()?);
+    let files = paths.len();
+    let records = stage.chain_records()?;
+    ensure!(files == 14 && records.len() as i64 == all, "{files} files");
+    // the sixth is loaded from the pack, those before from files of their own
+    let sixth = Raw::new(&stage.raw_root).parse(&paths[5]);
+    let end = sixth.context("a raw file")?.start.to_string();
+    let first_five = ["--partition", "0", "--to-offset", &end];
+    ensure!(count(stage.task("load").args(first_five), "files")? == 5);
+    ensure!(count(stage.task("audit"), "files")? == 14);
+
+    let maintain = || stage.task("maintain").args(["--pack-files", "6"]);
+    ensure!(count(maintain(), "files_packed")? == 0);
+    stage.age_raw_files(8)?;
+    let dry = maintain().args(["--dry-run"]).succeed()?;
+    ensure!(dry["files_packed"] == 6, "{dry}");
+    ensure!(stage.raw_files()?.len() == files);
+    // killed when the pack is there and its files are too
+    let killed = maintain().failing("archive.after_rename=return").run()?;
+    killed.ended_at("archive.after_rename")?;
+    ensure!(stage.raw_files()?.len() == files + 1);
+    ensure!(inspect()? == before);
+    let done = maintain().succeed()?;
+    ensure!(
+        done["files_packed"] == 0 && done["files_deleted"] == 6,
+        "{done}"
+    );
+    ensure!(stage.raw_files()?.len() == files - 6 + 1);
+
+    // whoever reads the chain finds what was there
+    ensure!(inspect()? == before);
+    ensure!(stage.chain_records()? == records);
+    ensure!(count(stage.task("load"), "files")? == 9);
+    let ledger = "select sum(record_count)::bigint from ops.load_file where status = 'loaded'";
+    ensure!(stage.number(ledger)? == all);
+    ensure!(count(stage.task("load"), "files")? == 0);
+    let anew = stage.task("load").args(["--reload", "--partition", "0"]);
+    ensure!(count(anew, "files")? == 14);
+    ensure!(stage.number(ledger)? == all);
+    stage.dbt().succeed()?;
+    ensure!(count(stage.task("audit").args(["--full"]), "records")? == all);
+    ensure!(count(stage.task("stream").args(["--from-chain"]), "records")? == all);
+    let produced = stage
+        .task("produce")
+        .args(["--count", "50", "--seed", "15"]);
+    produced.succeed()?;
+    ensure!(count(stage.task("archive"), "records")? == 50);
+    ensure!(count(stage.task("load"), "records")? == 50);
+    stage.task("stream").succeed()?;
+    stage.dbt().succeed()?;
+    ensure!(count(stage.task("audit").args(["--full"]), "differences")? == 0);
     Ok(())
 }

@@ -82,11 +82,35 @@ fn refused(finished: &Finished, advice: &str) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// PostgreSQL that has no session without TLS, with the warehouse's roles and tables.
+fn postgres_with_tls(name: &str, trust: &Trust) -> anyhow::Result<OwnServer> {
+    let mount = format!("{}:/run/secrets:ro", trust.volume);
+    let start = "install -o postgres -g postgres -m 600 /run/secrets/postgres.key /var/run/postgresql/server.key && \
+        printf 'local all all trust\\nhostssl all all all scram-sha-256\\n' > /tmp/hba.conf && \
+        exec docker-entrypoint.sh postgres -c ssl=on -c ssl_cert_file=/run/secrets/postgres.crt \
+        -c ssl_key_file=/var/run/postgresql/server.key -c hba_file=/tmp/hba.conf";
+    let server = OwnServer::run(
+        name,
+        "postgres:15",
+        &["--volume", &mount],
+        &[
+            ("POSTGRES_USER", "airflow"),
+            ("POSTGRES_PASSWORD", &password("POSTGRES_PASSWORD")),
+            ("POSTGRES_DB", "airflow"),
+        ],
+        &["bash", "-c", start],
+    )?;
+    server.wait_for_port(5432)?;
+    Stage::set_up_postgres(name, "airflow")?;
+    Ok(server)
+}
+
 #[test]
 fn kafka_lets_in_who_has_a_login_and_a_right() -> anyhow::Result<()> {
     let stage = Stage::new("sasl", 1)?;
     let name = format!("{}_kafka", stage.topic).replace('_', "-");
-    let trust = Trust::new(&name, &[&name])?;
+    let postgres = format!("{name}-postgres");
+    let trust = Trust::new(&name, &[&name, &postgres])?;
     let stranger = Trust::new(&format!("{name}-stranger"), &[&name])?;
     let mount = format!("{}:/run/secrets:ro", trust.volume);
     let scram = "org.apache.kafka.common.security.scram.ScramLoginModule required;";
@@ -164,6 +188,15 @@ fn kafka_lets_in_who_has_a_login_and_a_right() -> anyhow::Result<()> {
     ensure!(as_user(produce(), "produce", &trust).succeed()?["acked"] == 200);
     let archived = as_user(stage.task("archive"), "pipeline", &trust).succeed()?;
     ensure!(archived["records"] == 200, "{archived}");
+    // TLS to both from one process
+    let _postgres = postgres_with_tls(&postgres, &trust)?;
+    let _cassandra = stage.cassandra()?;
+    let url = format!("postgresql://auditor@{postgres}:5432/airflow");
+    let audited = as_user(stage.task("audit"), "pipeline", &trust)
+        .env("POSTGRES_URL", &url)
+        .env("POSTGRES_CA_FILE", &trust.file("ca.pem"))
+        .succeed()?;
+    ensure!(audited["records"] == 200, "{audited}");
 
     // what is wrong
     let wrong = as_user(produce(), "produce", &trust).env("KAFKA_PASSWORD", "wrong");
@@ -279,24 +312,7 @@ fn postgres_lets_in_who_comes_by_tls() -> anyhow::Result<()> {
     let name = format!("{}_postgres", stage.topic).replace('_', "-");
     let trust = Trust::new(&name, &[&name])?;
     let stranger = Trust::new(&format!("{name}-stranger"), &[&name])?;
-    let mount = format!("{}:/run/secrets:ro", trust.volume);
-    let start = "install -o postgres -g postgres -m 600 /run/secrets/postgres.key /var/run/postgresql/server.key && \
-        printf 'local all all trust\\nhostssl all all all scram-sha-256\\n' > /tmp/hba.conf && \
-        exec docker-entrypoint.sh postgres -c ssl=on -c ssl_cert_file=/run/secrets/postgres.crt \
-        -c ssl_key_file=/var/run/postgresql/server.key -c hba_file=/tmp/hba.conf";
-    let server = OwnServer::run(
-        &name,
-        "postgres:15",
-        &["--volume", &mount],
-        &[
-            ("POSTGRES_USER", "airflow"),
-            ("POSTGRES_PASSWORD", &password("POSTGRES_PASSWORD")),
-            ("POSTGRES_DB", "airflow"),
-        ],
-        &["bash", "-c", start],
-    )?;
-    server.wait_for_port(5432)?;
-    Stage::set_up_postgres(&name, "airflow")?;
+    let _server = postgres_with_tls(&name, &trust)?;
 
     let catalog = |host: &str| {
         stage

@@ -183,8 +183,5 @@ pub fn consumer(
         // a full queue is emptied in a fraction of the second that librdkafka would wait before it looks again
         ("fetch.queue.backoff.ms", "10"),
     ];
-    kafka
-        .client_config("archive", &settings)?
-        .create_with_context(assignment)
-        .map_err(|failure| kafka.unusable(failure))
+    kafka.client("archive", &settings, assignment)
 }

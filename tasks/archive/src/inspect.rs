@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use chain::{Files, Hdfs, Raw, RawFile};
+use chain::{Hdfs, Raw, RawFile, raw_files};
 use frame::Outcome;
 use serde::Serialize;
 
@@ -36,16 +36,9 @@ struct Summary {
 pub fn inspect(options: &Options, hdfs: &Hdfs) -> anyhow::Result<Outcome> {
     let raw = Raw::new(&options.hdfs.raw_root);
     let topic = &options.kafka.kafka_topic;
-    let mut names: Vec<_> = hdfs
-        .list(&raw.topic_directory(topic), true)?
-        .into_iter()
-        .filter(|stored| !stored.is_directory)
-        .filter_map(|stored| raw.parse(&stored.path).map(|name| (name, stored)))
-        .collect();
-    names.sort_by(|left, right| left.0.cmp(&right.0));
     let mut chains: BTreeMap<(u32, i32), Chain> = BTreeMap::new();
-    for (name, stored) in names {
-        let footer = RawFile::footer(hdfs, &stored.path, stored.bytes)?;
+    for (name, stored) in raw_files(hdfs, &raw, topic, |_| false)? {
+        let footer = RawFile::footer(hdfs, &stored)?;
         let chain = chains
             .entry((name.epoch, name.partition))
             .or_insert_with(|| Chain {

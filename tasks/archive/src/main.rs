@@ -10,7 +10,6 @@ mod inspect;
 mod options;
 mod resume;
 mod run;
-mod sweep;
 
 use std::process::ExitCode;
 

@@ -4,10 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use anyhow::Context;
-use chain::{Appended, Hdfs, Raw, Record, newest_epoch};
+use chain::{Appended, Hdfs, Raw, Record, newest_epoch, sweep};
 use frame::{Outcome, Progress, Stop, failpoint};
 use log::{info, warn};
 use metrics::{counter, gauge};
@@ -20,7 +20,6 @@ use serde::Serialize;
 use crate::assignment::{Assignment, ChainConsumer, Change, consumer};
 use crate::batch::{Batch, Committed};
 use crate::options::Options;
-use crate::sweep::sweep;
 
 /// How long a poll waits: the tick of ages, ends and signals.
 const TICK: Duration = Duration::from_millis(100);
@@ -63,7 +62,8 @@ pub fn run(options: &Options, hdfs: Hdfs, stop: &Stop) -> anyhow::Result<Outcome
     }
     frame::reads(options.kafka.dataset());
     frame::writes(options.hdfs.dataset(topic), "/records");
-    sweep(&*hdfs, &raw)?;
+    let now = SystemTime::now().duration_since(UNIX_EPOCH)?;
+    sweep(&*hdfs, &raw, now.as_millis() as u64)?;
     let assignment = Assignment::new(options, Arc::clone(&hdfs), raw.clone(), epoch);
     let consumer = consumer(&options.kafka, options, assignment)?;
     let partitions = options.kafka.partitions(consumer.client())?;

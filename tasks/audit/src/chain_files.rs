@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use chain::{Files, Raw, RawFileName, Stored};
+use chain::{Files, Raw, RawFileName, Stored, raw_files};
 
 use crate::verdict::Unit;
 
@@ -17,17 +17,10 @@ pub struct ChainFile {
 
 /// Every raw file of a topic, oldest first within each chain.
 pub fn list(files: &dyn Files, raw: &Raw, topic: &str) -> anyhow::Result<Vec<ChainFile>> {
-    let mut found: Vec<ChainFile> = files
-        .list(&raw.topic_directory(topic), true)?
-        .into_iter()
-        .filter(|stored| !stored.is_directory)
-        .filter_map(|stored| {
-            raw.parse(&stored.path)
-                .map(|name| ChainFile { name, stored })
-        })
-        .collect();
-    found.sort_by(|left, right| left.name.cmp(&right.name));
-    Ok(found)
+    let found = raw_files(files, raw, topic, |_| false)?.into_iter();
+    Ok(found
+        .map(|(name, stored)| ChainFile { name, stored })
+        .collect())
 }
 
 /// A break in a chain.

@@ -91,9 +91,9 @@ impl Situation<'_> {
             }
             return Ok(Examined { next, verdicts });
         }
-        let read = self
-            .hdfs
-            .read_from(&file.stored.path, 0)
+        let read = file
+            .stored
+            .read(self.hdfs)
             .and_then(RawFile::new)
             .and_then(|raw_file| {
                 let unit = self.unit(file, Some(raw_file.footer.next));
@@ -106,7 +106,8 @@ impl Situation<'_> {
             });
         let (raw_file, unit, expected) = match read {
             Ok(read) => read,
-            Err(failure) if is_unreadable(&failure) => {
+            // one that is gone was packed since it was listed: the next try finds it there
+            Err(failure) if is_unreadable(&failure) && self.hdfs.exists(&file.stored.path)? => {
                 let (next, verdict) = self.unreadable(file, entry, known, &failure);
                 verdicts.push(verdict);
                 return Ok(Examined { next, verdicts });
@@ -283,8 +284,7 @@ impl Situation<'_> {
             })
             .collect();
         while let Some(file) = earlier.pop() {
-            let data = self.hdfs.read_from(&file.stored.path, 0)?;
-            let raw_file = RawFile::new(data)?;
+            let raw_file = RawFile::new(file.stored.read(self.hdfs)?)?;
             let unit = self.unit(file, Some(raw_file.footer.next));
             raw_file.for_each(|record| {
                 let time = record.timestamp_millis.saturating_mul(1_000);

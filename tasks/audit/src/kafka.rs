@@ -64,9 +64,7 @@ impl<'a> Kafka<'a> {
         ];
         let consumer = options
             .kafka
-            .client_config("audit", &settings)?
-            .create_with_context(Listener::default())
-            .map_err(|failure| options.kafka.unusable(failure))?;
+            .client("audit", &settings, Listener::default())?;
         Ok(Kafka {
             options: &options.kafka,
             consumer,

@@ -7,6 +7,7 @@ use std::collections::HashSet;
 use std::fmt;
 use std::str::FromStr;
 use std::sync::{Mutex, PoisonError};
+use std::thread;
 use std::time::Duration;
 
 use anyhow::Context;
@@ -14,6 +15,7 @@ use clap::Args;
 use log::{debug, warn};
 use rdkafka::ClientConfig;
 use rdkafka::client::{Client, ClientContext};
+use rdkafka::config::FromClientConfigAndContext;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 
 pub use denial::explain;
@@ -95,15 +97,35 @@ impl KafkaOptions {
         frame::Dataset::new(namespace, &*self.kafka_topic)
     }
 
-    /// A client configuration with the task's own `settings`; what the operator set wins.
+    /// A client with the task's own `settings`; what the operator set wins.
     ///
     /// # Errors
-    /// Half a login asks for a person: a user without a password or without a certificate.
-    pub fn client_config(
+    /// Half a login asks for a person: a user without a password or without a certificate. So does a
+    /// property that librdkafka does not know.
+    pub fn client<C, T>(
         &self,
         client_id: &str,
         settings: &[(&str, &str)],
-    ) -> anyhow::Result<ClientConfig> {
+        context: C,
+    ) -> anyhow::Result<T>
+    where
+        C: ClientContext,
+        T: FromClientConfigAndContext<C> + Send,
+    {
+        let config = self.config(client_id, settings)?;
+        // OpenSSL keeps a queue of errors for each thread. librdkafka reads certificates until there is none
+        // left and leaves that failure in the queue, where PostgreSQL's client would take it for its own.
+        let made = thread::scope(|scope| {
+            let making = scope.spawn(|| config.create_with_context(context));
+            making.join()
+        });
+        made.unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+            .context(frame::PersonNeeded(
+                "librdkafka refuses its configuration: check KAFKA_PROPERTIES and -X".to_owned(),
+            ))
+    }
+
+    fn config(&self, client_id: &str, settings: &[(&str, &str)]) -> anyhow::Result<ClientConfig> {
         let mut config = ClientConfig::new();
         config
             .set("bootstrap.servers", &self.kafka_bootstrap_servers)
@@ -187,13 +209,6 @@ impl KafkaOptions {
             "no answer from Kafka at {}: is it up, and is KAFKA_BOOTSTRAP_SERVERS right?",
             self.kafka_bootstrap_servers
         )
-    }
-
-    /// Explains a client that could not be made: a property that librdkafka does not know.
-    pub fn unusable(&self, failure: KafkaError) -> anyhow::Error {
-        anyhow::Error::new(failure).context(frame::PersonNeeded(
-            "librdkafka refuses its configuration: check KAFKA_PROPERTIES and -X".to_owned(),
-        ))
     }
 }
 

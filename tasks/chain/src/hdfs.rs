@@ -5,6 +5,7 @@
 //! is tried again here only when the NameNode itself says that it has not done it: whether one with a
 //! lost reply was done, only [`crate::append`] can find out.
 
+use std::ops::Range;
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
@@ -177,6 +178,7 @@ fn is_missing(failure: &HdfsError) -> bool {
 fn stored(status: FileStatus) -> Stored {
     Stored {
         path: status.path,
+        in_pack: None,
         bytes: status.length as u64,
         is_directory: status.isdir,
         modified_millis: status.modification_time,
@@ -204,11 +206,12 @@ impl Files for Hdfs {
         })
     }
 
-    fn read_from(&self, path: &str, offset: u64) -> anyhow::Result<Bytes> {
+    fn read_range(&self, path: &str, range: Range<u64>) -> anyhow::Result<Bytes> {
         self.patiently(&format!("read {path}"), |client| {
             let reader = client.read(path)?;
-            let start = (offset as usize).min(reader.file_length());
-            reader.read_range(start, reader.file_length() - start)
+            let within = |offset: u64| (offset as usize).min(reader.file_length());
+            let (start, end) = (within(range.start), within(range.end));
+            reader.read_range(start, end.saturating_sub(start))
         })
     }
 

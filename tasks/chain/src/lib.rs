@@ -11,26 +11,33 @@
 //! enters the chain by a rename without overwrite, which HDFS refuses when the name is taken: of
 //! two writers at one position one wins, and neither needs a lock ([`append`]).
 //!
+//! Old small files are packed into larger ones ([`compact`]), each as it is: whoever lists the chain
+//! ([`raw_files`]) finds the same files, before, meanwhile and after.
+//!
 //! Not promised: that Kafka still holds what comes next. The task that reads Kafka checks it.
 
 mod append;
+mod compact;
 mod encode;
 mod files;
 mod footer;
 mod hdfs;
 mod memory;
+mod pack;
 mod path;
 mod read;
 mod resume;
 mod selection;
 
 pub use append::{Appended, append};
+pub use compact::{Compacted, Rules, compact, sweep};
 pub use encode::{Encoder, Record};
 pub use files::{Files, RenameReply, Stored};
 pub use footer::{Footer, hash_record};
 pub use hdfs::{Hdfs, HdfsOptions};
 pub use memory::{Memory, RenameFault};
-pub use path::{ChainPath, Raw, RawFileName};
+pub use pack::raw_files;
+pub use path::{ChainPath, PackName, Raw, RawFileName};
 pub use read::{Corrupt, RawFile};
 pub use resume::{Tail, newest_epoch, tail};
 pub use selection::{ListedFile, Moment, Selection, list_topic};

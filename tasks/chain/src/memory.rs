@@ -1,6 +1,8 @@
 //! A file system in memory with the faults of HDFS: for tests and simulations of the chain.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::ops::Range;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
@@ -19,11 +21,23 @@ pub enum RenameFault {
 /// Files by path. Like HDFS it refuses to rename to a name that is taken.
 #[derive(Debug, Default)]
 pub struct Memory {
-    files: Mutex<BTreeMap<String, Bytes>>,
+    files: Mutex<BTreeMap<String, File>>,
+    now_millis: AtomicU64,
     faults: Mutex<VecDeque<RenameFault>>,
 }
 
+#[derive(Debug)]
+struct File {
+    data: Bytes,
+    modified_millis: u64,
+}
+
 impl Memory {
+    /// Lets time pass for files that are written from here on.
+    pub fn set_time(&self, now_millis: u64) {
+        self.now_millis.store(now_millis, Ordering::Relaxed);
+    }
+
     /// The next renames meet these faults, one each.
     pub fn inject(&self, faults: impl IntoIterator<Item = RenameFault>) {
         let mut queue = self.faults.lock().unwrap_or_else(PoisonError::into_inner);
@@ -35,7 +49,7 @@ impl Memory {
         self.held().keys().cloned().collect()
     }
 
-    fn held(&self) -> MutexGuard<'_, BTreeMap<String, Bytes>> {
+    fn held(&self) -> MutexGuard<'_, BTreeMap<String, File>> {
         self.files.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -54,7 +68,7 @@ impl Files for Memory {
     fn list(&self, directory: &str, recursive: bool) -> anyhow::Result<Vec<Stored>> {
         let prefix = format!("{directory}/");
         let mut found = BTreeMap::new();
-        for (path, data) in self.held().iter() {
+        for (path, file) in self.held().iter() {
             let Some(rest) = path.strip_prefix(&prefix) else {
                 continue;
             };
@@ -64,9 +78,13 @@ impl Files for Memory {
             };
             found.entry(path.clone()).or_insert(Stored {
                 path,
-                bytes: if is_directory { 0 } else { data.len() as u64 },
+                in_pack: None,
+                bytes: match is_directory {
+                    true => 0,
+                    false => file.data.len() as u64,
+                },
                 is_directory,
-                modified_millis: 0,
+                modified_millis: file.modified_millis,
             });
         }
         Ok(found.into_values().collect())
@@ -76,16 +94,24 @@ impl Files for Memory {
         Ok(self.held().contains_key(path))
     }
 
-    fn read_from(&self, path: &str, offset: u64) -> anyhow::Result<Bytes> {
+    fn read_range(&self, path: &str, range: Range<u64>) -> anyhow::Result<Bytes> {
         let files = self.held();
         let data = files
             .get(path)
+            .map(|file| &file.data)
             .ok_or_else(|| anyhow::anyhow!("{path} is not there"))?;
-        Ok(data.slice((offset as usize).min(data.len())..))
+        let within = |offset: u64| (offset as usize).min(data.len());
+        let (start, end) = (within(range.start), within(range.end));
+        Ok(data.slice(start..end.max(start)))
     }
 
     fn write_new(&self, path: &str, data: Bytes) -> anyhow::Result<()> {
-        self.held().insert(path.to_owned(), data);
+        let modified_millis = self.now_millis.load(Ordering::Relaxed);
+        let file = File {
+            data,
+            modified_millis,
+        };
+        self.held().insert(path.to_owned(), file);
         Ok(())
     }
 

@@ -10,7 +10,7 @@ use polars::prelude::{
 };
 
 use crate::encode::Record;
-use crate::files::Files;
+use crate::files::{Files, Stored};
 use crate::footer::Footer;
 
 /// Bytes read from the end of a file to find its footer; a footer grows with the row groups.
@@ -28,7 +28,7 @@ impl fmt::Display for Corrupt {
 
 impl std::error::Error for Corrupt {}
 
-fn corrupt(cause: impl fmt::Display) -> anyhow::Error {
+pub(crate) fn corrupt(cause: impl fmt::Display) -> anyhow::Error {
     anyhow::Error::new(Corrupt(cause.to_string().replace('\n', " ")))
 }
 
@@ -59,22 +59,8 @@ impl RawFile {
     }
 
     /// Reads the footer alone, from the end of the file.
-    pub fn footer(files: &dyn Files, path: &str, file_bytes: u64) -> anyhow::Result<Footer> {
-        let mut tail_bytes = TAIL_BYTES;
-        loop {
-            let start = file_bytes.saturating_sub(tail_bytes);
-            let tail = TailReader {
-                start,
-                data: files.read_from(path, start)?,
-                at: 0,
-            };
-            match open(tail) {
-                Ok((footer, _)) => return Ok(footer),
-                // the footer may be longer than the guess: look at more before giving up
-                Err(_) if start > 0 => tail_bytes *= 16,
-                Err(failure) => return Err(failure.context(path.to_owned())),
-            }
-        }
+    pub fn footer(files: &dyn Files, stored: &Stored) -> anyhow::Result<Footer> {
+        at_its_end(files, stored, |tail| open(tail).map(|(footer, _)| footer))
     }
 
     /// Calls `each` with every record in order, holding one row group decoded at a time.
@@ -105,6 +91,40 @@ impl RawFile {
         }
         Ok(())
     }
+}
+
+/// What `read` finds in the end of a Parquet file, of which it is shown more and more until it succeeds.
+pub(crate) fn at_its_end<T>(
+    files: &dyn Files,
+    stored: &Stored,
+    read: impl Fn(TailReader) -> anyhow::Result<T>,
+) -> anyhow::Result<T> {
+    let mut tail_bytes = TAIL_BYTES;
+    loop {
+        let start = stored.bytes.saturating_sub(tail_bytes);
+        let tail = TailReader {
+            start,
+            data: stored.read_from(files, start)?,
+            at: 0,
+        };
+        match read(tail) {
+            Ok(found) => return Ok(found),
+            // the footer may be longer than the guess: look at more before giving up
+            Err(_) if start > 0 => tail_bytes *= 16,
+            Err(failure) => return Err(failure.context(stored.path.clone())),
+        }
+    }
+}
+
+/// A value of the key-value metadata of a Parquet file.
+pub(crate) fn metadata_value<R: MmapBytesReader>(source: R, key: &str) -> anyhow::Result<String> {
+    let mut reader = ParquetReader::new(source);
+    let metadata = reader.get_metadata().map_err(corrupt)?;
+    let pairs = metadata.key_value_metadata().as_deref().unwrap_or_default();
+    let found = pairs.iter().find(|pair| pair.key == key);
+    found
+        .and_then(|pair| pair.value.clone())
+        .ok_or_else(|| corrupt(format!("no {key} in its footer")))
 }
 
 fn open<R: MmapBytesReader>(source: R) -> anyhow::Result<(Footer, Vec<usize>)> {
@@ -152,7 +172,7 @@ fn records(frame: &DataFrame) -> anyhow::Result<impl Iterator<Item = Record<'_>>
 }
 
 /// The end of a file, posing as the whole: enough for a footer.
-struct TailReader {
+pub(crate) struct TailReader {
     start: u64,
     data: Bytes,
     at: u64,

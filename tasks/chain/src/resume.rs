@@ -3,7 +3,7 @@
 use anyhow::Context;
 use frame::PersonNeeded;
 
-use crate::files::Files;
+use crate::files::{Files, Stored};
 use crate::footer::Footer;
 use crate::path::{ChainPath, Raw};
 use crate::read::{Corrupt, RawFile};
@@ -20,18 +20,29 @@ pub struct Tail {
 /// Lists a chain and reads the footer of its newest file; `None` for an empty chain.
 ///
 /// # Errors
-/// [`PersonNeeded`] when the newest file cannot be a raw file, or is not what its name says.
+/// [`PersonNeeded`] when the newest file cannot be a raw file, is not what its name says, or is gone.
 pub fn tail(files: &dyn Files, raw: &Raw, chain: &ChainPath) -> anyhow::Result<Option<Tail>> {
-    let mut names: Vec<_> = files
-        .list(&chain.directory, false)?
+    let listing = files.list(&chain.directory, false)?;
+    let packs = listing
+        .iter()
+        .filter_map(|stored| raw.parse_pack(&stored.path));
+    let packed = packs.map(|pack| pack.next).max().unwrap_or(0);
+    let mut names: Vec<_> = listing
         .into_iter()
         .filter_map(|stored| raw.parse(&stored.path).map(|name| (name.start, stored)))
         .collect();
     // names of equal length: by start is by age
     names.sort_by_key(|(start, _)| *start);
+    // the newest files of a chain are never packed
+    if packed > 0 && names.last().is_none_or(|(start, _)| *start < packed) {
+        return Err(frame::person_needed(format!(
+            "the raw files of {} from offset {packed} on are gone: restore them",
+            chain.directory
+        )));
+    }
     let mut newest = None;
     for (start, stored) in names.iter().rev() {
-        let footer = read_footer(files, &stored.path, stored.bytes)?;
+        let footer = read_footer(files, stored)?;
         if footer.start != *start || footer.partition != chain.partition {
             return Err(frame::person_needed(format!(
                 "{} says in its footer that it starts at {} of partition {}: move it away, \
@@ -54,12 +65,13 @@ pub fn tail(files: &dyn Files, raw: &Raw, chain: &ChainPath) -> anyhow::Result<O
     }))
 }
 
-fn read_footer(files: &dyn Files, path: &str, file_bytes: u64) -> anyhow::Result<Footer> {
-    RawFile::footer(files, path, file_bytes).map_err(|failure| {
+fn read_footer(files: &dyn Files, stored: &Stored) -> anyhow::Result<Footer> {
+    RawFile::footer(files, stored).map_err(|failure| {
         if failure.is::<Corrupt>() {
             failure.context(PersonNeeded(format!(
-                "the newest raw file {path} is unreadable, so nobody knows where to resume: \
-                 restore it, or move it away to read its records from Kafka again"
+                "the newest raw file {} is unreadable, so nobody knows where to resume: \
+                 restore it, or move it away to read its records from Kafka again",
+                stored.path
             )))
         } else {
             failure

@@ -9,6 +9,7 @@ use clap::Args;
 use frame::person_needed;
 
 use crate::files::{Files, Stored};
+use crate::pack::raw_files;
 use crate::path::{Raw, RawFileName};
 use crate::read::{Corrupt, RawFile};
 
@@ -119,7 +120,7 @@ impl Selection {
             return Ok(true);
         }
         let mut found = false;
-        let read = RawFile::new(files.read_from(&file.stored.path, 0)?).and_then(|raw_file| {
+        let read = RawFile::new(file.stored.read(files)?).and_then(|raw_file| {
             raw_file.for_each(|record| {
                 let time = Moment(record.timestamp_millis.saturating_mul(1_000));
                 found |= self.since.is_none_or(|since| time >= since)
@@ -149,20 +150,14 @@ pub struct ListedFile {
 
 /// The raw files of a topic, oldest first within each chain.
 pub fn list_topic(files: &dyn Files, raw: &Raw, topic: &str) -> anyhow::Result<Vec<ListedFile>> {
-    let mut listed: Vec<ListedFile> = files
-        .list(&raw.topic_directory(topic), true)?
+    let mut listed: Vec<ListedFile> = raw_files(files, raw, topic, |_| false)?
         .into_iter()
-        .filter(|stored| !stored.is_directory)
-        .filter_map(|stored| {
-            let name = raw.parse(&stored.path)?;
-            Some(ListedFile {
-                name,
-                stored,
-                next: i64::MAX,
-            })
+        .map(|(name, stored)| ListedFile {
+            name,
+            stored,
+            next: i64::MAX,
         })
         .collect();
-    listed.sort_by(|left, right| left.name.cmp(&right.name));
     for index in 0..listed.len() {
         // a file ends where the one after it starts; the newest tells its end itself
         let after = listed.get(index + 1).map(|file| file.name.clone());
@@ -170,7 +165,7 @@ pub fn list_topic(files: &dyn Files, raw: &Raw, topic: &str) -> anyhow::Result<V
         let chain = |name: &RawFileName| (name.epoch, name.partition);
         match after {
             Some(after) if chain(&after) == chain(&file.name) => file.next = after.start,
-            _ => match RawFile::footer(files, &file.stored.path, file.stored.bytes) {
+            _ => match RawFile::footer(files, &file.stored) {
                 Ok(footer) => file.next = footer.next,
                 // its end is unknown: whoever reads it says what is wrong with it
                 Err(failure) if failure.is::<Corrupt>() => {}

@@ -1,17 +1,17 @@
 //! The ledger: which raw files are in PostgreSQL. Its key makes a second load of a file impossible.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap};
 
 use chain::{Footer, RawFileName};
 use metrics::gauge;
 use postgres::{Client, Transaction};
 
 /// The place of a file in the chain, within its topic.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Known {
-    epoch: i32,
-    partition: i32,
-    start: i64,
+    pub epoch: i32,
+    pub partition: i32,
+    pub start: i64,
 }
 
 impl Known {
@@ -30,7 +30,7 @@ pub fn known(
     client: &mut Client,
     topic: &str,
     with_quarantined: bool,
-) -> anyhow::Result<HashSet<Known>> {
+) -> anyhow::Result<BTreeSet<Known>> {
     let rows = client
         .query(
             "select epoch, kafka_partition, start_offset from ops.load_file

@@ -52,12 +52,14 @@ pub fn load_file(
         path: &pending.stored.path,
         file_bytes: pending.stored.bytes,
     };
-    let result = files
-        .read_from(entry.path, 0)
+    let result = pending
+        .stored
+        .read(files)
         .and_then(RawFile::new)
         .and_then(|file| transfer(client, entry, pending.reload, &file));
     match result {
-        Err(failure) if is_unreadable(&failure) => {
+        // one that is gone was packed since it was listed: the next try finds it there
+        Err(failure) if is_unreadable(&failure) && files.exists(entry.path)? => {
             let reason = format!("{failure:#}");
             if pending.reload.is_some() {
                 return Ok(Loaded::Kept(reason));

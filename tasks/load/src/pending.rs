@@ -1,8 +1,10 @@
 //! What is there to load: the raw files that the ledger does not hold, or those of a selection.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap};
 
-use chain::{Files, ListedFile, Raw, RawFileName, Selection, Stored, list_topic};
+use chain::{
+    Files, ListedFile, PackName, Raw, RawFileName, Selection, Stored, list_topic, raw_files,
+};
 
 use crate::ledger::Known;
 
@@ -22,23 +24,26 @@ pub fn pending(
     files: &dyn Files,
     raw: &Raw,
     topic: &str,
-    known: &HashSet<Known>,
+    known: &BTreeSet<Known>,
 ) -> anyhow::Result<Vec<Pending>> {
-    let mut pending: Vec<Pending> = files
-        .list(&raw.topic_directory(topic), true)?
+    // a pack of which every file is known need not be opened
+    let is_known = |pack: &PackName| {
+        let place = |start| Known {
+            epoch: pack.chain.epoch as i32,
+            partition: pack.chain.partition,
+            start,
+        };
+        known.range(place(pack.start)..place(pack.next)).count() == pack.files
+    };
+    Ok(raw_files(files, raw, topic, is_known)?
         .into_iter()
-        .filter(|stored| !stored.is_directory)
-        .filter_map(|stored| {
-            raw.parse(&stored.path).map(|name| Pending {
-                name,
-                stored,
-                reload: None,
-            })
+        .filter(|(name, _)| !known.contains(&Known::of(name)))
+        .map(|(name, stored)| Pending {
+            name,
+            stored,
+            reload: None,
         })
-        .filter(|file| !known.contains(&Known::of(&file.name)))
-        .collect();
-    pending.sort_by(|left, right| left.name.cmp(&right.name));
-    Ok(pending)
+        .collect())
 }
 
 /// Raw files of a selection, in the same order: those that are not loaded, and with `reload` also

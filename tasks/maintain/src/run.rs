@@ -1,10 +1,11 @@
-//! The task: prune, refresh, say what is there.
+//! The task: prune, refresh, say what is there; then pack.
 
 use frame::{Outcome, Stop};
 use log::{info, warn};
 use metrics::{counter, gauge};
 use serde::Serialize;
 
+use crate::compaction;
 use crate::options::Options;
 use crate::prune::{self, Pruned};
 use crate::tables::{self, Table};
@@ -20,6 +21,9 @@ struct Summary {
     dry_run: bool,
     tables_refreshed: u64,
     tables: Vec<Table>,
+    /// Raw files on HDFS; none if they are not to be packed.
+    #[serde(flatten)]
+    compacted: Option<compaction::Done>,
 }
 
 /// The task.
@@ -57,10 +61,24 @@ pub fn run(options: &Options, stop: &Stop) -> anyhow::Result<Outcome> {
         counter!("pipeline_rows_deleted_total", "table" => "audit")
             .increment(pruned.verdicts_deleted.unsigned_abs());
     }
-    Outcome::done(Summary {
+    let compacted = match options.compact {
+        true => Some(compaction::compact(options, stop)?),
+        false => None,
+    };
+    let unreadable = compacted.as_ref().map_or(0, |done| done.files_unreadable);
+    let summary = Summary {
         pruned,
         dry_run: options.dry_run,
         tables_refreshed,
         tables,
-    })
+        compacted,
+    };
+    if unreadable > 0 {
+        let advice = format!(
+            "{unreadable} raw files cannot be read, and stay as they are: the log names them; \
+             restore them"
+        );
+        return Outcome::needs_person(&summary, advice);
+    }
+    Outcome::done(&summary)
 }

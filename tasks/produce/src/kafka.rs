@@ -12,7 +12,7 @@ use broker::{Complaints, KafkaOptions};
 use frame::{Stop, failpoint};
 use log::warn;
 use rdkafka::ClientContext;
-use rdkafka::config::{FromClientConfigAndContext, RDKafkaLogLevel};
+use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::DeliveryResult;
 use rdkafka::producer::{BaseRecord, Producer, ProducerContext, PurgeConfig, ThreadedProducer};
@@ -103,7 +103,7 @@ impl Topic {
         stop: &Stop,
     ) -> anyhow::Result<Option<Topic>> {
         let timeout_ms = (u64::from(delivery_timeout_seconds) * 1000).to_string();
-        let config = options.client_config(
+        let producer = options.client(
             "produce",
             &[
                 ("enable.idempotence", "true"),
@@ -115,9 +115,8 @@ impl Topic {
                 ("queue.buffering.max.kbytes", "65536"),
                 ("message.timeout.ms", &timeout_ms),
             ],
+            Reports::default(),
         )?;
-        let producer = ThreadedProducer::from_config_and_context(&config, Reports::default())
-            .map_err(|failure| options.unusable(failure))?;
         let topic = Topic {
             producer,
             options: options.clone(),

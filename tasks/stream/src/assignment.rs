@@ -290,7 +290,5 @@ pub fn consumer(options: &Options) -> anyhow::Result<StreamConsumer> {
     ];
     options
         .kafka
-        .client_config("stream", &settings)?
-        .create_with_context(Assignment::new(options))
-        .map_err(|failure| options.kafka.unusable(failure))
+        .client("stream", &settings, Assignment::new(options))
 }

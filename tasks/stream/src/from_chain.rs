@@ -22,7 +22,7 @@ use chain::{Corrupt, Files, Hdfs, ListedFile, Raw, RawFile, Record, list_topic};
 use frame::{Outcome, Progress, Stop, person_needed};
 use log::{error, info};
 use metrics::counter;
-use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
+use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer, DefaultConsumerContext};
 use rdkafka::{Offset, TopicPartitionList};
 use serde::Serialize;
 
@@ -249,7 +249,7 @@ impl Replay<'_> {
         span: Span,
         partition: &mut Partition,
     ) -> anyhow::Result<()> {
-        let raw_file = RawFile::new(self.hdfs.read_from(&file.stored.path, 0)?)?;
+        let raw_file = RawFile::new(file.stored.read(self.hdfs)?)?;
         let footer = &raw_file.footer;
         if footer.gap.is_some() && footer.start >= span.write_from {
             // the time of the record before it: the same in every run
@@ -349,11 +349,10 @@ impl Replay<'_> {
 }
 
 fn group_client(options: &Options) -> anyhow::Result<BaseConsumer> {
+    let settings = [("group.id", options.group.as_str())];
     options
         .kafka
-        .client_config("stream-hand-over", &[("group.id", &options.group)])?
-        .create()
-        .map_err(|failure| options.kafka.unusable(failure))
+        .client("stream-hand-over", &settings, DefaultConsumerContext)
 }
 
 /// Refuses before anything is written what would be refused in the end.

@@ -8,7 +8,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use anyhow::Context;
-use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::consumer::{BaseConsumer, Consumer, DefaultConsumerContext};
 
 use crate::options::Options;
 
@@ -26,11 +26,10 @@ impl Ends {
     /// Begins to watch.
     pub fn watch(options: &Options, partitions: Vec<i32>) -> anyhow::Result<Ends> {
         // a client of its own, so that asking never waits behind reading
-        let client: BaseConsumer = options
-            .kafka
-            .client_config("stream-lag", &[])?
-            .create()
-            .map_err(|failure| options.kafka.unusable(failure))?;
+        let client: BaseConsumer =
+            options
+                .kafka
+                .client("stream-lag", &[], DefaultConsumerContext)?;
         let topic = options.kafka.kafka_topic.clone();
         let offsets = Arc::new(Mutex::new(BTreeMap::new()));
         let ended = Arc::new(AtomicBool::new(false));

@@ -206,6 +206,7 @@ impl Code {
     fn stored(&mut self, file: File) -> Stored {
         Stored {
             path: self.chain.file(i64::from(file.start)),
+            in_pack: None,
             bytes: self.data(file).len() as u64,
             is_directory: false,
             modified_millis: 0,

@@ -153,12 +153,18 @@ impl Turn<'_> {
     }
 
     fn operate(&mut self, world: &mut World, wanted: Progress, fate: Fate) {
-        if wanted == Progress::List && self.protocol.naming != Naming::Start {
+        let other_names = self.protocol.naming != Naming::Start;
+        let looks = wanted == Progress::List && other_names;
+        if looks && matches!(world.writers[self.index].doing, Doing::Lists { .. }) {
             // other names need another reading of the listing: whatever comes last
             let newest = world.chain.values().map(|file| file.next).max();
             return self.listed(world, newest);
         }
-        let reply = world.carry_out(wanted, fate, self.index);
+        let reply = match looks {
+            // and `append` finds nothing at its position
+            true => Reply::Listing(Vec::new()),
+            false => world.carry_out(wanted, fate, self.index),
+        };
         let (Doing::Lists { call, .. } | Doing::Appends { call, .. }) =
             &mut world.writers[self.index].doing
         else {

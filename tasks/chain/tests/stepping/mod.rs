@@ -5,6 +5,7 @@
 //! are used up, every operation fails, and the first of those is the one it wants next. Whoever
 //! calls then decides what becomes of that operation, and of everybody else's, before the answer.
 
+use std::ops::Range;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
@@ -138,8 +139,9 @@ impl Files for Replay<'_> {
         }
     }
 
-    fn read_from(&self, path: &str, offset: u64) -> anyhow::Result<Bytes> {
-        let path = self.name(path);
+    fn read_range(&self, path: &str, range: Range<u64>) -> anyhow::Result<Bytes> {
+        assert_eq!(range.end, u64::MAX, "the newest files are never packed");
+        let (path, offset) = (self.name(path), range.start);
         match self.answer(Request::Read { path, offset })? {
             Reply::Data(data) => Ok(data),
             other => unfit(&other),
