@@ -115,6 +115,11 @@ step 'comparing every store, record by record'
 # in a shell of its own: it ends with 2 where anything differs
 (job audit | head -n -1) && passed=$((passed + 1)) || failed=$((failed + 1))
 
+step 'packing raw files, as though they were old'
+docker exec "$(container namenode)" bash -c 'hdfs dfs -touch -m -t 20200101:000000 $(hdfs dfs -ls -R "$1" | grep "\.parquet$" | sed "s/.* //")' - "/raw/$topic"
+packed=$(job maintain --pack-files 2 | field files_packed)
+printf '  %s raw files\n' "$packed"
+((packed > 0)) && passed=$((passed + 1)) || failed=$((failed + 1))
 step 'reading the raw files with PySpark and with DuckDB'
 raw=$COMPOSE_PROJECT_NAME-raw
 reader() {   # COMMAND...: its last line

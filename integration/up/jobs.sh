@@ -17,6 +17,7 @@ job() {
   case $task in
     catalog | load) words=(--env POSTGRES_PASSWORD) ;;
     audit) POSTGRES_PASSWORD=$AUDITOR_PASSWORD words=(--env POSTGRES_PASSWORD) ;;
+    maintain) POSTGRES_PASSWORD=$MAINTAINER_PASSWORD words=(--env POSTGRES_PASSWORD) ;;
     dbt) words=(--env TRANSFORMER_PASSWORD) ;;
   esac
   for name in "${passed_on[@]}"; do [[ -z ${!name:-} ]] || words+=(--env "$name"); done
