@@ -157,6 +157,11 @@ alter role transformer set lock_timeout = '10s';
 -- A run looks up its few rows in tables that only grow: through their indexes, which the default, made for
 -- spinning disks, puts off until the history is long.
 alter role transformer set random_page_cost = 1.1;
+-- dbt builds four models side by side, each with several sorts and hashes: 4 MB, the default, sends all of them to disk, and
+-- workers of parallel queries would each take as much again. Compiling queries costs more than it gains here.
+alter role transformer set work_mem = '24MB';
+alter role transformer set max_parallel_workers_per_gather = 0;
+alter role transformer set jit = off;
 
 alter role bi_reader set statement_timeout = '5min';
 alter role bi_reader set idle_in_transaction_session_timeout = '1min';

@@ -8,14 +8,15 @@ fill_in() { sed -i "s|^$1=\$|$1=$2|" .env; }
 if [[ ! -e .env ]]; then
   step 'writing .env from .env.example'
   install -m 600 .env.example .env
-  fill_in AIRFLOW_FERNET_KEY "$(random 32)"
-  fill_in AIRFLOW_JWT_SECRET "$(random 64)"
-  fill_in AIRFLOW_SECRET_KEY "$(random 32)"
 fi
 [[ -z $(tail -c 1 .env) ]] || echo >> .env   # a last line without its end would swallow the next
 while IFS= read -r line; do
   grep -q "^${line%%=*}=" .env || { step "adding ${line%%=*} to .env" && printf '%s\n' "$line" >> .env; }
 done < <(grep -E '^[A-Z_]+=' .env.example)
+# only what is empty, as in a copy of .env.example
+fill_in AIRFLOW_FERNET_KEY "$(random 32)"
+fill_in AIRFLOW_JWT_SECRET "$(random 64)"
+fill_in AIRFLOW_SECRET_KEY "$(random 32)"
 sed -i "s/^DOCKER_GID=.*/DOCKER_GID=$(stat -Lc %g /var/run/docker.sock)/" .env   # another engine, another group
 set -a
 source .env
