@@ -24,7 +24,7 @@ test: ## unit tests, and the tests on the real stack
 chaos: ## every fault on the real stack, and a table of what they did [SEED=N] [MINUTES=N] [ONLY=faults|features]
 	@integration/up/chaos.sh
 
-cluster: ## three brokers, DataNodes and Cassandra nodes, each killed in turn while events flow
+cluster: ## three brokers, DataNodes and Cassandra nodes, each killed in turn while events flow [VICTIMS='kafka stream']
 	@integration/up/cluster.sh
 
 bench: ## measures beside peers, on the real stack; results in docs/benchmarks

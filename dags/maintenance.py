@@ -7,12 +7,12 @@ maintain            airflow_metadata            airflow_logs
 
 | task | what it does |
 |---|---|
-| `maintain` | PostgreSQL: deletes replaced verdicts of `audit`, refreshes statistics, names dead rows. HDFS: packs old small raw files |
+| `maintain` | deletes replaced verdicts, refreshes statistics, names dead rows; packs old small raw files |
 | `airflow_metadata` | `airflow db clean`: runs, task instances, XComs and the rest of Airflow's own records |
 | `airflow_logs` | log files of tasks, of the DAG processor and of callbacks |
 
 None of it is needed for the pipeline to be right, and nothing that a later run reads is deleted: the ledger,
-rejects, replays and the newest verdict on each file stay for ever. Temporary files on HDFS are swept, here and
+rejects, replays and the newest verdict on each file stay for ever. Temporary files on HDFS are swept here, and
 by every run of `archive`. Raw files are kept: they are the history. In a pack each stays as it was.
 """
 
@@ -108,7 +108,7 @@ with DAG(
         secrets={"POSTGRES_PASSWORD": "MAINTAINER_PASSWORD"},
         pool="postgres",
         mem_limit="512m",  # a pack is put together in memory
-        doc_md="Retention and statistics in PostgreSQL, as the role `maintainer`, which can do just that; then packs on HDFS.",
+        doc_md="Retention and statistics in PostgreSQL, as the role `maintainer`, which can do just that; then packs.",
     )
     BashOperator(
         task_id="airflow_metadata",
