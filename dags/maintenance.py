@@ -12,8 +12,8 @@ maintain            airflow_metadata            airflow_logs
 | `airflow_logs` | log files of tasks, of the DAG processor and of callbacks |
 
 None of it is needed for the pipeline to be right, and nothing that a later run reads is deleted: the ledger,
-rejects, replays and the newest verdict on each file stay for ever. Temporary files on HDFS are swept, as every
-run of `archive` does too. Raw files are kept: they are the history. In a pack each stays as it was.
+rejects, replays and the newest verdict on each file stay for ever. Temporary files on HDFS are swept,
+here and in every run of `archive`. Raw files are kept: they are the history. In a pack each stays as it was.
 """
 
 from airflow.providers.standard.operators.bash import BashOperator
@@ -108,7 +108,7 @@ with DAG(
         secrets={"POSTGRES_PASSWORD": "MAINTAINER_PASSWORD"},
         pool="postgres",
         mem_limit="512m",  # a pack is put together in memory
-        doc_md="Retention and statistics, as the role `maintainer`, which can do just that; then packs raw files.",
+        doc_md="Retention and statistics, as the role `maintainer`, which can do just that; then packs.",
     )
     BashOperator(
         task_id="airflow_metadata",
