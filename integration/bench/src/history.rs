@@ -175,14 +175,15 @@ fn drain(stage: &Stage, events: u64) -> anyhow::Result<Vec<Value>> {
 
 /// Processor time that a server's container has used so far.
 fn cpu_seconds(service: &str) -> anyhow::Result<f64> {
-    let said = Server::of(service)?.exec(&["cat", "/sys/fs/cgroup/cpu.stat"])?;
+    // by version 2 of control groups, or by version 1, which says it in nanoseconds
+    let ask = "cd /sys/fs/cgroup && cat cpu.stat 2> /dev/null || cat cpuacct/cpuacct.usage";
+    let said = Server::of(service)?.exec(&["sh", "-c", ask])?;
     let used = said
         .lines()
         .find_map(|line| line.strip_prefix("usage_usec "));
-    let used: f64 = used
-        .with_context(|| format!("{service}: {said}"))?
-        .parse()?;
-    Ok(used / 1e6)
+    let (used, unit) = used.map_or((said.trim(), 1e9), |micros| (micros, 1e6));
+    let used: f64 = used.parse().with_context(|| format!("{service}: {said}"))?;
+    Ok(used / unit)
 }
 
 fn run(stage: &Stage) -> anyhow::Result<Run> {
