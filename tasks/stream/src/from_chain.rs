@@ -18,7 +18,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use cassandra::{BLOCK_OFFSETS, block_start};
-use chain::{Corrupt, Files, Hdfs, ListedFile, Raw, RawFile, Record, list_topic};
+use chain::{Corrupt, Hdfs, ListedFile, Raw, RawFile, Record, list_topic};
 use frame::{Outcome, Progress, Stop, person_needed};
 use log::{error, info};
 use metrics::counter;
