@@ -19,7 +19,7 @@ use polars_parquet_format::{FileMetaData, KeyValue, RowGroup};
 
 use crate::files::{Files, Stored};
 use crate::path::{PackName, Raw, RawFileName};
-use crate::read::{at_its_end, corrupt, metadata_value};
+use crate::read::{Corrupt, at_its_end, corrupt, metadata_value};
 
 /// Key of the metadata: a line `start begin bytes modified_millis` for each file.
 const FILES_KEY: &str = "chain.pack";
@@ -78,13 +78,18 @@ pub fn raw_files(
 }
 
 fn parts(files: &dyn Files, pack: &Stored) -> anyhow::Result<Vec<Part>> {
-    let lines =
-        at_its_end(files, pack, |tail| metadata_value(tail, FILES_KEY)).with_context(|| {
-            frame::PersonNeeded(format!(
+    let read = at_its_end(files, pack, |tail| metadata_value(tail, FILES_KEY));
+    // an HDFS that does not answer is worth a retry
+    let lines = read.map_err(|failure| {
+        if failure.is::<Corrupt>() {
+            failure.context(frame::PersonNeeded(format!(
                 "{} is unreadable, and nobody knows which raw files lie in it: restore it",
                 pack.path
-            ))
-        })?;
+            )))
+        } else {
+            failure
+        }
+    })?;
     lines
         .lines()
         .map(|line| Part::from_line(line).context(format!("{}: {line:?}", pack.path)))
