@@ -29,9 +29,9 @@ impl Rounds {
 }
 
 /// All of them, in turns.
-pub fn measure(events: u64, spark_events: u64, rounds: u32) -> anyhow::Result<Vec<Figure>> {
+pub fn measure(events: u64, few_events: u64, rounds: u32) -> anyhow::Result<Vec<Figure>> {
     let big = filled("bench_archive", events)?;
-    let small = filled("bench_spark", spark_events)?;
+    let small = filled("bench_archive_few", few_events)?;
     let (mut ours, mut ours_small) = (Rounds::default(), Rounds::default());
     let (mut json, mut parquet) = (Rounds::default(), Rounds::default());
     let (mut bare, mut java) = (Vec::new(), Vec::new());
@@ -41,19 +41,19 @@ pub fn measure(events: u64, spark_events: u64, rounds: u32) -> anyhow::Result<Ve
             let (cost, bytes) = archive(&big, events)?;
             ours.add(events, cost.seconds, cost);
             file_bytes = bytes;
-            let (cost, _) = archive(&small, spark_events)?;
-            ours_small.add(spark_events, cost.seconds, cost);
+            let (cost, _) = archive(&small, few_events)?;
+            ours_small.add(few_events, cost.seconds, cost);
             Ok(())
         };
         if round % 2 == 0 {
             take_ours()?;
         }
         for (job, peer) in [("to_json", &mut json), ("to_parquet", &mut parquet)] {
-            let out = format!("{}_{job}", small.raw_root);
-            let took = run_spark(&[job, "--topic", &small.topic, "--out", &out])?;
-            peer.add(spark_events, took.seconds, took.cost);
-            small.delete_directory(&out)?;
-            small.delete_directory(&format!("{out}_checkpoint"))?;
+            let out = format!("{}_{job}", big.raw_root);
+            let took = run_spark(&[job, "--topic", &big.topic, "--out", &out])?;
+            peer.add(events, took.seconds, took.cost);
+            big.delete_directory(&out)?;
+            big.delete_directory(&format!("{out}_checkpoint"))?;
         }
         bare.push(events as f64 / read_all(&big, events)?);
         java.push(consumer_performance(&big, events)?);
@@ -71,8 +71,7 @@ pub fn measure(events: u64, spark_events: u64, rounds: u32) -> anyhow::Result<Ve
     }
     let spark_how = format!(
         "`archive` drains {events} events in {PARTITIONS} Kafka partitions, one process from its start to its end, \
-         with its default settings. Spark 3.5.7 Structured Streaming, `availableNow`, local[2], 3 GB of heap, drains {spark_events} events \
-         of the same kind; its rate counts from the start of the query, without the start of Spark. CPU is that of the \
+         with its default settings. Spark 3.5.7 Structured Streaming, `availableNow`, local[2], 3 GB of heap, drains the same topic; its rate counts from the start of the query, without the start of Spark. CPU is that of the \
          whole process with its start, of both; the servers' is in neither. Memory is that of the largest process"
     );
     let bare_how = format!(
@@ -110,12 +109,12 @@ pub fn measure(events: u64, spark_events: u64, rounds: u32) -> anyhow::Result<Ve
         alone("hdfs-7-consumer-performance").beside("ConsumerPerformance", &java),
         Figure::new(
             "hdfs-8-growth",
-            &format!("peak memory of `archive`, {events} events of backlog beside {spark_events}"),
+            &format!("peak memory of `archive`, {events} events of backlog beside {few_events}"),
             "MiB",
             "the same process on both topics of this benchmark",
             &ours.mib,
         )
-        .beside(&format!("{spark_events} events"), &ours_small.mib)
+        .beside(&format!("{few_events} events"), &ours_small.mib)
         .aim("1"),
         Figure::new(
             "hdfs-9-bytes",

@@ -1,4 +1,4 @@
-//! What a DAG run costs when there is much history, and what a million events cost when many are behind.
+//! What a DAG run costs when there is much history, and what a million events of a backlog cost.
 
 use std::time::{Duration, Instant};
 
@@ -30,23 +30,17 @@ pub fn measure(events: u64, histories: &[u64]) -> anyhow::Result<Vec<Figure>> {
         if *history > held {
             let backlog = history - held;
             send(&stage, backlog, held, &["--history-days", DAYS])?;
-            let values = drain(&stage, backlog)?;
-            for value in &values {
-                println!(
-                    "{backlog} events: {} {:.1} {}",
-                    value.what, value.is, value.unit
-                );
-            }
+            let values = drain(&stage, backlog, true)?;
             match &first_backlog {
                 None => first_backlog = Some((backlog, values)),
                 Some((least, base)) => {
-                    figures.extend(growth(backlog, &values, *least, base));
+                    figures.extend(growth("million", backlog, &values, *least, base));
                 }
             }
         }
         send(&stage, events, held + 1, &[])?;
         held = history + events;
-        let steps = run(&stage)?.steps;
+        let steps = run(&stage, true)?.steps;
         for step in &steps {
             println!(
                 "after {history} events: {} {:.1} s",
@@ -56,6 +50,24 @@ pub fn measure(events: u64, histories: &[u64]) -> anyhow::Result<Vec<Figure>> {
         match &first_run {
             None => first_run = Some((*history, steps)),
             Some((least, base)) => figures.extend(runs(events, *history, &steps, *least, base)),
+        }
+    }
+    Ok(figures)
+}
+
+/// Drains each backlog without dbt, one after another on one growing stage.
+pub fn backlogs(backlogs: &[u64]) -> anyhow::Result<Vec<Figure>> {
+    let stage = Stage::new("bench_backlog", PARTITIONS)?;
+    let mut first: Option<(u64, Vec<Value>)> = None;
+    let mut figures = Vec::new();
+    for (place, events) in backlogs.iter().enumerate() {
+        send(&stage, *events, place as u64, &["--history-days", DAYS])?;
+        let values = drain(&stage, *events, false)?;
+        match &first {
+            None => first = Some((*events, values)),
+            Some((least, base)) => {
+                figures.extend(growth("backlog", *events, &values, *least, base));
+            }
         }
     }
     Ok(figures)
@@ -80,12 +92,12 @@ fn runs(events: u64, history: u64, steps: &[Step], least: u64, base: &[Step]) ->
 }
 
 /// What a million events of a backlog cost.
-fn growth(backlog: u64, values: &[Value], least: u64, base: &[Value]) -> Vec<Figure> {
-    let how = "one backlog after another on the same tables, each drained by one run of `archive`, `load` and dbt. CPU of the tasks is that of their processes; \
+fn growth(group: &str, backlog: u64, values: &[Value], least: u64, base: &[Value]) -> Vec<Figure> {
+    let how = "one backlog after another on the same tables, each drained by one run of `archive` and `load`, and of dbt where it is listed. CPU of the tasks is that of their processes; \
                that of a server is what its container used meanwhile. dbt's work is done by PostgreSQL. Sizes are what was added, indexes and all";
     let figure = |(place, (value, base)): (usize, (&Value, &Value))| {
         Figure::new(
-            &format!("million-{backlog:09}-{place:02}"),
+            &format!("{group}-{backlog:09}-{place:02}"),
             &format!("{}, backlog of {backlog} events", value.what),
             value.unit,
             how,
@@ -116,7 +128,7 @@ struct Value {
 }
 
 /// Drains a backlog in one run: its cost.
-fn drain(stage: &Stage, events: u64) -> anyhow::Result<Vec<Value>> {
+fn drain(stage: &Stage, events: u64, with_dbt: bool) -> anyhow::Result<Vec<Value>> {
     let sizes = [
         (
             "rows and rejects in PostgreSQL",
@@ -137,7 +149,7 @@ fn drain(stage: &Stage, events: u64) -> anyhow::Result<Vec<Value>> {
             .collect::<anyhow::Result<Vec<f64>>>()
     };
     let (cpu_before, wal_before) = (cpu()?, wal(stage)?);
-    let Run { steps, raw_bytes } = run(stage)?;
+    let Run { steps, raw_bytes } = run(stage, with_dbt)?;
     let (cpu_after, wal_after) = (cpu()?, wal(stage)?);
 
     let millions = events as f64 / 1e6;
@@ -160,6 +172,8 @@ fn drain(stage: &Stage, events: u64) -> anyhow::Result<Vec<Value>> {
             add(&format!("{name}, peak memory"), "MiB", cost.peak_mib);
         }
     }
+    // the star's size is no news where dbt has not run
+    let sizes = &sizes[..if with_dbt { 2 } else { 1 }];
     for (server, (after, before)) in servers.iter().zip(cpu_after.iter().zip(&cpu_before)) {
         let cpu = (after - before) / millions;
         add(&format!("{server} meanwhile, CPU"), "µs/event", cpu);
@@ -170,6 +184,12 @@ fn drain(stage: &Stage, events: u64) -> anyhow::Result<Vec<Value>> {
         add_bytes(what, (size(query)? - before) as f64);
     }
     add_bytes("written to PostgreSQL's log", wal_after - wal_before);
+    for value in &values {
+        println!(
+            "{events} events: {} {:.1} {}",
+            value.what, value.is, value.unit
+        );
+    }
     Ok(values)
 }
 
@@ -186,7 +206,7 @@ fn cpu_seconds(service: &str) -> anyhow::Result<f64> {
     Ok(used / unit)
 }
 
-fn run(stage: &Stage) -> anyhow::Result<Run> {
+fn run(stage: &Stage, with_dbt: bool) -> anyhow::Result<Run> {
     let mut steps = Vec::new();
     let mut raw_bytes = 0;
     for name in ["archive", "load"] {
@@ -200,13 +220,15 @@ fn run(stage: &Stage) -> anyhow::Result<Run> {
             cost: Some(cost),
         });
     }
-    let begun = Instant::now();
-    let built = stage.dbt().start()?.finish_within(PATIENCE)?;
-    ensure!(built.code == Some(0), "{built:?}");
-    steps.push(Step {
-        name: "dbt",
-        seconds: begun.elapsed().as_secs_f64(),
-        cost: None,
-    });
+    if with_dbt {
+        let begun = Instant::now();
+        let built = stage.dbt().start()?.finish_within(PATIENCE)?;
+        ensure!(built.code == Some(0), "{built:?}");
+        steps.push(Step {
+            name: "dbt",
+            seconds: begun.elapsed().as_secs_f64(),
+            cost: None,
+        });
+    }
     Ok(Run { steps, raw_bytes })
 }

@@ -49,9 +49,9 @@ enum Benchmark {
         #[arg(long, env = "BENCH_ARCHIVE_EVENTS", default_value_t = 5_000_000)]
         events: u64,
 
-        /// Events in the topic that Spark drains
-        #[arg(long, env = "BENCH_SPARK_EVENTS", default_value_t = 1_000_000)]
-        spark_events: u64,
+        /// Events in another topic: memory of `archive` beside what it takes for the first
+        #[arg(long, env = "BENCH_ARCHIVE_FEW_EVENTS", default_value_t = 1_000_000)]
+        few_events: u64,
     },
     /// Rows per second into Cassandra: `stream` beside a bare loop around the driver, and Spark
     Stream {
@@ -70,7 +70,7 @@ enum Benchmark {
         events: u64,
 
         /// Events in the raw files that Spark reads
-        #[arg(long, env = "BENCH_LOAD_SPARK_EVENTS", default_value_t = 500_000)]
+        #[arg(long, env = "BENCH_LOAD_SPARK_EVENTS", default_value_t = 2_000_000)]
         spark_events: u64,
     },
     /// From a record's sending until a query finds its row
@@ -100,6 +100,17 @@ enum Benchmark {
         )]
         histories: Vec<u64>,
     },
+    /// What a million events of a backlog cost from Kafka to PostgreSQL, one backlog after another
+    Backlog {
+        /// Events of each
+        #[arg(
+            long,
+            env = "BENCH_BACKLOGS",
+            value_delimiter = ',',
+            default_value = "1000000,10000000"
+        )]
+        backlogs: Vec<u64>,
+    },
     /// Results of integration/bench/micro, which has run
     Micro,
     /// The table of all results so far
@@ -112,10 +123,7 @@ fn main() -> anyhow::Result<()> {
     let machine = report::machine()?;
     let figures = match options.benchmark {
         Benchmark::Produce { events } => produce::measure(events, rounds)?,
-        Benchmark::Archive {
-            events,
-            spark_events,
-        } => archive::measure(events, spark_events, rounds)?,
+        Benchmark::Archive { events, few_events } => archive::measure(events, few_events, rounds)?,
         Benchmark::Stream {
             events,
             spark_events,
@@ -127,6 +135,7 @@ fn main() -> anyhow::Result<()> {
         Benchmark::Delay { rate, seconds } => delay::measure(rate, seconds)?,
         Benchmark::Start => cold::measure(rounds)?,
         Benchmark::History { events, histories } => history::measure(events, &histories)?,
+        Benchmark::Backlog { backlogs } => history::backlogs(&backlogs)?,
         Benchmark::Micro => micro::read()?,
         Benchmark::Report => Vec::new(),
     };

@@ -16,6 +16,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use log::{info, warn};
+use serde::Serialize;
 
 use crate::append::{Appended, enter};
 use crate::files::{Files, Stored};
@@ -54,10 +55,10 @@ pub struct Rules {
 }
 
 /// What was done, or would be.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 pub struct Compacted {
     /// New packs.
-    pub packs: u64,
+    pub packs_written: u64,
     /// Files in them.
     pub files_packed: u64,
     /// Bytes of these files.
@@ -108,7 +109,7 @@ pub fn compact(
         }
         pack(files, raw, &group, dry_run, &mut done)?;
     }
-    if done.packs > 0 && !dry_run {
+    if done.packs_written > 0 && !dry_run {
         let listed = Listed::of(files, raw, topic)?;
         done.files_deleted += listed.delete_packed(files, dry_run)?;
     }
@@ -255,7 +256,7 @@ fn pack(
     done: &mut Compacted,
 ) -> anyhow::Result<()> {
     if dry_run {
-        done.packs += 1;
+        done.packs_written += 1;
         done.files_packed += group.files.len() as u64;
         done.bytes_packed += group.bytes;
         return Ok(());
@@ -277,9 +278,7 @@ fn pack(
         if building.next.is_some_and(|next| next != *start) {
             std::mem::replace(&mut building, Building::of(group)).end(files, raw, group, done)?;
         }
-        building.start.get_or_insert(*start);
         building.next = Some(file.footer.next);
-        building.bytes += stored.bytes;
         building
             .packer
             .push(*start, stored.modified_millis, &data)?;
@@ -302,18 +301,14 @@ fn whole(file: RawFile, start: i64) -> anyhow::Result<RawFile> {
 /// A pack in the making.
 struct Building {
     packer: Packer,
-    start: Option<i64>,
     next: Option<i64>,
-    bytes: u64,
 }
 
 impl Building {
     fn of(group: &Group) -> Building {
         Building {
             packer: Packer::with_room_for(group.bytes as usize),
-            start: None,
             next: None,
-            bytes: 0,
         }
     }
 
@@ -325,8 +320,8 @@ impl Building {
         group: &Group,
         done: &mut Compacted,
     ) -> anyhow::Result<()> {
-        let count = self.packer.files();
-        let (Some(start), Some(next)) = (self.start, self.next) else {
+        let (count, bytes) = (self.packer.files(), self.packer.bytes());
+        let (Some(start), Some(next)) = (self.packer.start(), self.next) else {
             return Ok(());
         };
         if count < LEAST_FILES {
@@ -338,9 +333,9 @@ impl Building {
         // lost: another run has made the same pack
         if enter(files, raw, &target, data.clone(), read_back)? == Appended::Won {
             info!("{target}: {count} files in {} KiB", data.len() >> 10);
-            done.packs += 1;
+            done.packs_written += 1;
             done.files_packed += count as u64;
-            done.bytes_packed += self.bytes;
+            done.bytes_packed += bytes;
         }
         Ok(())
     }

@@ -11,6 +11,7 @@ use std::thread::JoinHandle;
 
 use anyhow::{Context, bail};
 use bytes::Bytes;
+use polars::polars_utils::compression::ZstdLevel;
 use polars::prelude::{
     BatchedWriter, BinaryChunkedBuilder, ChunkedBuilder, Column, DataFrame, DataType, Field,
     IntoColumn, KeyValueMetadata, ParquetCompression, ParquetMetadataContext, ParquetWriter,
@@ -22,6 +23,10 @@ use crate::path::ChainPath;
 
 /// Payload and key bytes of one row group: what the reader of a file must hold at least.
 const ROW_GROUP_BYTES: usize = 4 << 20;
+
+/// Compressing is most of what archiving costs. Events come to 54 bytes at this level for 1.1 µs, to 52 at
+/// zstd's default for 1.5.
+const ZSTD_LEVEL: i32 = 1;
 
 /// Memory of a record beside its key and payload: offset, time, and two views of 16 bytes.
 const RECORD_OVERHEAD_BYTES: usize = 48;
@@ -61,7 +66,9 @@ impl Encoder {
             Field::new("value".into(), DataType::Binary),
         ]);
         let writer = ParquetWriter::new(sink.clone())
-            .with_compression(ParquetCompression::Zstd(None))
+            .with_compression(ParquetCompression::Zstd(Some(ZstdLevel::try_new(
+                ZSTD_LEVEL,
+            )?)))
             // the least and greatest payload of a page help nobody and may be 1 MB each
             .with_statistics(StatisticsOptions::empty())
             .set_parallel(false)

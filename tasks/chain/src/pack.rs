@@ -19,7 +19,7 @@ use polars_parquet_format::{FileMetaData, KeyValue, RowGroup};
 
 use crate::files::{Files, Stored};
 use crate::path::{PackName, Raw, RawFileName};
-use crate::read::{Corrupt, at_its_end, corrupt, metadata_value};
+use crate::read::{ask_if_corrupt, at_its_end, corrupt, metadata_value};
 
 /// Key of the metadata: a line `start begin bytes modified_millis` for each file.
 const FILES_KEY: &str = "chain.pack";
@@ -79,17 +79,8 @@ pub fn raw_files(
 
 fn parts(files: &dyn Files, pack: &Stored) -> anyhow::Result<Vec<Part>> {
     let read = at_its_end(files, pack, |tail| metadata_value(tail, FILES_KEY));
-    // an HDFS that does not answer is worth a retry
-    let lines = read.map_err(|failure| {
-        if failure.is::<Corrupt>() {
-            failure.context(frame::PersonNeeded(format!(
-                "{} is unreadable, and nobody knows which raw files lie in it: restore it",
-                pack.path
-            )))
-        } else {
-            failure
-        }
-    })?;
+    let what = "and nobody knows which raw files lie in it: restore it";
+    let lines = read.map_err(|failure| ask_if_corrupt(failure, &pack.path, what))?;
     lines
         .lines()
         .map(|line| Part::from_line(line).context(format!("{}: {line:?}", pack.path)))
@@ -187,6 +178,16 @@ impl Packer {
         });
         self.data.put_slice(data);
         Ok(())
+    }
+
+    /// Where its first file starts.
+    pub(crate) fn start(&self) -> Option<i64> {
+        self.parts.first().map(|part| part.start)
+    }
+
+    /// Bytes of its files.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.data.len() as u64
     }
 
     /// How many files lie in it.

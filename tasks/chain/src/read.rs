@@ -4,6 +4,7 @@ use std::fmt;
 use std::io::{self, Cursor, Read, Seek, SeekFrom};
 
 use bytes::Bytes;
+use frame::PersonNeeded;
 use polars::io::mmap::MmapBytesReader;
 use polars::prelude::{
     BinaryChunked, DataFrame, Int64Chunked, ParallelStrategy, ParquetReader, SerReader,
@@ -30,6 +31,15 @@ impl std::error::Error for Corrupt {}
 
 pub(crate) fn corrupt(cause: impl fmt::Display) -> anyhow::Error {
     anyhow::Error::new(Corrupt(cause.to_string().replace('\n', " ")))
+}
+
+/// A file that is damaged asks for a person, who is told what it means; an HDFS that does not answer is worth a retry.
+pub(crate) fn ask_if_corrupt(failure: anyhow::Error, path: &str, what: &str) -> anyhow::Error {
+    if failure.is::<Corrupt>() {
+        failure.context(PersonNeeded(format!("{path} is unreadable, {what}")))
+    } else {
+        failure
+    }
 }
 
 /// A raw file in memory, compressed as it is on HDFS.

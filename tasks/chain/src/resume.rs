@@ -1,12 +1,11 @@
 //! Where a chain ends: the only source of truth for where to resume.
 
 use anyhow::Context;
-use frame::PersonNeeded;
 
 use crate::files::{Files, Stored};
 use crate::footer::Footer;
 use crate::path::{ChainPath, Raw};
-use crate::read::{Corrupt, RawFile};
+use crate::read::{RawFile, ask_if_corrupt};
 
 /// The end of a chain.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -20,7 +19,7 @@ pub struct Tail {
 /// Lists a chain and reads the footer of its newest file; `None` for an empty chain.
 ///
 /// # Errors
-/// [`PersonNeeded`] when the newest file cannot be a raw file, is not what its name says, or is gone.
+/// [`frame::PersonNeeded`] when the newest file cannot be a raw file, is not what its name says, or is gone.
 pub fn tail(files: &dyn Files, raw: &Raw, chain: &ChainPath) -> anyhow::Result<Option<Tail>> {
     let listing = files.list(&chain.directory, false)?;
     let packs = listing
@@ -67,15 +66,9 @@ pub fn tail(files: &dyn Files, raw: &Raw, chain: &ChainPath) -> anyhow::Result<O
 
 fn read_footer(files: &dyn Files, stored: &Stored) -> anyhow::Result<Footer> {
     RawFile::footer(files, stored).map_err(|failure| {
-        if failure.is::<Corrupt>() {
-            failure.context(PersonNeeded(format!(
-                "the newest raw file {} is unreadable, so nobody knows where to resume: \
-                 restore it, or move it away to read its records from Kafka again",
-                stored.path
-            )))
-        } else {
-            failure
-        }
+        let what = "the newest raw file, so nobody knows where to resume: restore it, or move it away \
+                    to read its records from Kafka again";
+        ask_if_corrupt(failure, &stored.path, what)
     })
 }
 

@@ -170,11 +170,14 @@ fn old_small_files_become_a_pack_and_stay_where_they_were() {
     let files = grown(20);
     let before = content(&files);
     let dry = compact(&files, &raw(), "LogEvents", &rules(20), true, || false).expect("an answer");
-    assert_eq!((dry.packs, dry.files_packed, packs(&files)), (1, 12, 0));
+    assert_eq!(
+        (dry.packs_written, dry.files_packed, packs(&files)),
+        (1, 12, 0)
+    );
     let done = run(&files, &rules(20)).expect("done");
     // the newest 8 stay
     assert_eq!(
-        (done.packs, done.files_packed, done.files_deleted),
+        (done.packs_written, done.files_packed, done.files_deleted),
         (1, 12, 12)
     );
     assert_eq!((packs(&files), own(&files)), (1, 8));
@@ -231,7 +234,7 @@ fn what_is_young_large_or_unreadable_is_left_alone() {
         .expect("written");
     let done = run(&broken, &rules(20)).expect("done");
     assert_eq!(
-        (done.packs, done.files_packed, done.files_unreadable),
+        (done.packs_written, done.files_packed, done.files_unreadable),
         (2, 11, 1)
     );
     assert!(broken.exists(&path).expect("an answer"));
@@ -243,7 +246,7 @@ fn what_is_young_large_or_unreadable_is_left_alone() {
         ..rules(20)
     };
     let before = content(&full);
-    assert!(run(&full, &picky).expect("done").packs >= 2);
+    assert!(run(&full, &picky).expect("done").packs_written >= 2);
     assert_eq!(content(&full), before);
 }
 

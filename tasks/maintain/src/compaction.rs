@@ -2,28 +2,15 @@
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use chain::{Hdfs, Raw};
+use chain::{Compacted, Hdfs, Raw};
 use frame::Stop;
 use log::info;
 use metrics::counter;
-use serde::Serialize;
 
 use crate::options::Options;
 
-/// What was done, or in a dry run would be.
-#[derive(Debug, Default, Serialize)]
-pub struct Done {
-    packs_written: u64,
-    files_packed: u64,
-    bytes_packed: u64,
-    /// Those that lie in a pack.
-    files_deleted: u64,
-    /// Left as they are.
-    pub files_unreadable: u64,
-}
-
 /// Packs the raw files of the topic.
-pub fn compact(options: &Options, stop: &Stop) -> anyhow::Result<Done> {
+pub fn compact(options: &Options, stop: &Stop) -> anyhow::Result<Compacted> {
     let hdfs = Hdfs::connect(&options.hdfs, stop)?;
     let raw = Raw::new(&options.hdfs.raw_root);
     let now = SystemTime::now().duration_since(UNIX_EPOCH)?;
@@ -35,13 +22,6 @@ pub fn compact(options: &Options, stop: &Stop) -> anyhow::Result<Done> {
         options.dry_run,
         || stop.is_set(),
     )?;
-    let done = Done {
-        packs_written: done.packs,
-        files_packed: done.files_packed,
-        bytes_packed: done.bytes_packed,
-        files_deleted: done.files_deleted,
-        files_unreadable: done.files_unreadable,
-    };
     info!(
         "{} raw files packed into {}, {} deleted",
         done.files_packed, done.packs_written, done.files_deleted

@@ -23,7 +23,7 @@ struct Summary {
     tables: Vec<Table>,
     /// Raw files on HDFS; none if they are not to be packed.
     #[serde(flatten)]
-    compacted: Option<compaction::Done>,
+    compacted: Option<chain::Compacted>,
 }
 
 /// The task.
