@@ -80,7 +80,7 @@ for victim in ${VICTIMS:-${victims[@]}}; do
   [[ $victim == kafka ]] && kafka_beside=kafka-2 || kafka_beside=kafka
   [[ $victim == cassandra ]] && cassandra_beside=cassandra-2 || cassandra_beside=cassandra
   id=$(container "$victim")
-  eventually 120 'every store can be asked' count
+  eventually 300 'every store can be asked' count
   read -ra before <<< "$found"
   begun=$SECONDS
   docker kill "$id" > /dev/null
