@@ -595,6 +595,10 @@ grant execute on function ops.prune_audit(int), ops.refresh_statistics(text) to 
 
 reset role;
 
+-- dbt checks the foreign keys of a run's rows by a join, and may then tell PostgreSQL not to check each by itself. It is
+-- the owner of those tables, who could drop the keys; on others the right gives it nothing.
+grant set on parameter session_replication_role to transformer;
+
 -- Beside what is counted in real time: which event happened when, each once. A view of the log, read through its index on
 -- event_time as long as a query asks for a range of event_at; not dbt's, which would take a lock on it with every run.
 create or replace view marts.event_timeline as

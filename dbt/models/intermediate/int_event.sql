@@ -1,3 +1,5 @@
+-- The session comes first in its index: sessions that begin about the same time lie together where their ids grow with time,
+-- and users, who come back, do not.
 -- Analyzed when it is new, for the run that goes on from here; later on autovacuum sees to it.
 {{
     config(
@@ -8,7 +10,7 @@
         contract={"enforced": true},
         indexes=[
             {"columns": ["order_id"]},
-            {"columns": ["user_id", "session_id", "event_at"]},
+            {"columns": ["session_id", "user_id", "event_at"]},
             {"columns": ["event_date"], "type": "brin"},
         ],
         post_hook="{% if not is_incremental() %}analyze {{ this }}{% endif %}",

@@ -3,7 +3,7 @@
 {{
     config(
         incremental_strategy="upsert",
-        unique_key=["user_id", "session_id"],
+        unique_key=["session_id", "user_id"],
         indexes=[{"columns": ["date_sk"]}],
     )
 }}

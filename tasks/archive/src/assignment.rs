@@ -182,6 +182,9 @@ pub fn consumer(
         ("queued.max.messages.kbytes", prefetch_kib.as_str()),
         // a full queue is emptied in a fraction of the second that librdkafka would wait before it looks again
         ("fetch.queue.backoff.ms", "10"),
+        // a follower that was killed hands over its partitions after so long
+        ("session.timeout.ms", "10000"),
+        ("heartbeat.interval.ms", "2000"),
     ];
     kafka.client("archive", &settings, assignment)
 }
