@@ -1,5 +1,5 @@
--- The session comes first in its index: sessions that begin about the same time lie together where their ids grow with time,
--- and users, who come back, do not.
+-- The session comes first in its index: sessions that begin about the same time lie together where their ids grow
+-- with time, and users, who come back, do not.
 -- Analyzed when it is new, for the run that goes on from here; later on autovacuum sees to it.
 {{
     config(
