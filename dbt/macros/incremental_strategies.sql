@@ -15,12 +15,7 @@
   keys stay for everybody else. No row that one points to can go meanwhile: dimensions keep theirs.
 -#}
 {%- macro check_foreign_keys(arg_dict) -%}
-    {%- set keys = model["constraints"] | selectattr("type", "eq", "foreign_key") | list -%}
-    {%- for name, column in model["columns"].items() -%}
-        {%- for constraint in column["constraints"] | selectattr("type", "eq", "foreign_key") -%}
-            {%- do keys.append(dict(constraint, columns=[name])) -%}
-        {%- endfor -%}
-    {%- endfor -%}
+    {%- set keys = key_constraints() | selectattr("type", "eq", "foreign_key") | list -%}
     {%- if keys -%}
         select set_config('session_replication_role', 'replica', true)
         where has_parameter_privilege('session_replication_role', 'SET');

@@ -13,15 +13,21 @@
     ({{ adapter.render_raw_columns_constraints(raw_columns=columns) | join(", ") }})
 {%- endmacro %}
 
+{#- The keys of the model, each with its columns, wherever its contract has them. -#}
+{%- macro key_constraints() -%}
+    {%- set keys = model["constraints"] | list -%}
+    {%- for name, column in model["columns"].items() -%}
+        {%- for constraint in column["constraints"] | selectattr("type", "in", ["primary_key", "foreign_key"]) -%}
+            {%- do keys.append(dict(constraint, columns=[name])) -%}
+        {%- endfor -%}
+    {%- endfor -%}
+    {{ return(keys) }}
+{%- endmacro -%}
+
 {% macro postgres__create_indexes(relation) -%}
     {{ default__create_indexes(relation) }}
     {%- if config.get("contract").enforced -%}
-        {%- set keys = model["constraints"] | list -%}
-        {%- for name, column in model["columns"].items() -%}
-            {%- for constraint in column["constraints"] | selectattr("type", "in", ["primary_key", "foreign_key"]) -%}
-                {%- do keys.append(dict(constraint, columns=[name])) -%}
-            {%- endfor -%}
-        {%- endfor -%}
+        {%- set keys = key_constraints() -%}
         {%- if keys -%}
             {%- call statement("keys") -%}
                 alter table {{ relation }}
