@@ -6,11 +6,3 @@
         true
     {%- endif -%}
 {%- endmacro %}
-
-{% macro touched_dates(event_date) -%}
-    {%- if part_of_history() -%}
-        {{ event_date }} = any(array(select touched_day.full_date from {{ ref("int_touched_day") }} as touched_day))
-    {%- else -%}
-        true
-    {%- endif -%}
-{%- endmacro %}

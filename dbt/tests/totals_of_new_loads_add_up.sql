@@ -1,7 +1,7 @@
 -- star = raw - duplicates - rejects, for the loads of this run: of every record that the ledger counts it is known
--- whether it is an event in fact_event, a copy of one, or a reject. The same over everything:
--- star_is_raw_without_copies_and_rejects. Not when a file is loaded anew, or its rejects are healed, while this run
--- goes on: the next run builds it again, and looks again.
+-- whether it is a new event, a copy of one, or a reject. new_events_are_in_the_facts looks whether each is in
+-- fact_event, and star_is_raw_without_copies_and_rejects does all that over everything. Not when a file is loaded anew,
+-- or its rejects are healed, while this run goes on: the next run builds it again, and looks again.
 with new_file as (
     select
         load_file.load_id,
@@ -22,11 +22,7 @@ total as (
             from {{ ref("stg_log_event") }} as log_event
             where log_event.load_id = any(array(select new_file.load_id from new_file))
         ) as copies,
-        (
-            select count(*)
-            from {{ ref("int_new_event") }} as new_event
-            inner join {{ ref("fact_event") }} as fact_event on new_event.event_id = fact_event.event_id
-        ) as events
+        (select count(*) from {{ ref("int_new_event") }}) as events
 )
 
 select

@@ -544,6 +544,7 @@ fn dbt_killed_between_models_builds_the_star_all_the_same() -> anyhow::Result<()
         "marts.fact_order",
         "intermediate.int_new_event",
         "intermediate.int_event",
+        "intermediate.int_touched_event",
         "snapshots.product_history",
         "marts.dim_product",
     ];

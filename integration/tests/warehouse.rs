@@ -322,7 +322,7 @@ fn every_mart_is_right_to_the_cent_however_late_its_events_come() -> anyhow::Res
     Ok(())
 }
 
-/// A run checks the foreign keys of its rows itself, in the place of PostgreSQL.
+/// A run tests its rows before they go into a mart, and checks their foreign keys itself as well, in the place of PostgreSQL.
 #[test]
 fn a_fact_without_its_dimension_is_refused() -> anyhow::Result<()> {
     let stage = Stage::new("nowhere", 1)?;
@@ -345,10 +345,20 @@ fn a_fact_without_its_dimension_is_refused() -> anyhow::Result<()> {
          create trigger lose before insert on marts.dim_user for each row execute function marts.lose()",
     )?;
     more("62")?;
-    let error = stage.dbt().run()?.fails_with(1)?;
+    let error = stage.dbt().run()?.fails_with(2)?;
     ensure!(
-        error.contains("fact_event") && error.contains("is not in") && error.contains("dim_user"),
+        error.contains("relationships_int_new_event_user_id"),
         "{error}"
+    );
+    ensure!(stage.number(facts)? == before, "part of the run is there");
+
+    // somebody builds without the tests
+    let untested = stage.dbt_command(&["run"]).run()?;
+    ensure!(untested.code == Some(1), "{untested:?}");
+    let said = format!("{} {}", untested.stdout, untested.stderr);
+    ensure!(
+        said.contains("marts\".\"fact_event\": user_id") && said.contains("is not in"),
+        "{said}"
     );
     ensure!(stage.number(facts)? == before, "part of the run is there");
 

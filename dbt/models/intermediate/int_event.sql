@@ -8,12 +8,14 @@
         unique_key="event_id",
         on_schema_change="fail",
         contract={"enforced": true},
-        indexes=[
-            {"columns": ["order_id"]},
-            {"columns": ["session_id", "user_id", "event_at"]},
-            {"columns": ["event_date"], "type": "brin"},
+        indexes=[{"columns": ["session_id", "user_id", "event_at"]}],
+        post_hook=[
+            "{{ ensure_index('order_id', condition='order_id is not null') }}",
+            "{{ ensure_index('event_at', 'brin') }}",
+            "{{ summarize_block_ranges() }}",
+            "{% if not is_incremental() %}analyze {{ this }}{% endif %}",
         ],
-        post_hook="{% if not is_incremental() %}analyze {{ this }}{% endif %}",
+        meta={"new_rows": "view"},
     )
 }}
 {{ require_whole_history() }}

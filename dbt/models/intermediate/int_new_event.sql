@@ -5,6 +5,7 @@
 select distinct on (log_event.event_id)
     log_event.event_id,
     log_event.event_at,
+    {{ date_sk("log_event.event_at") }} as date_sk,
     log_event.event_type,
     log_event.user_id,
     log_event.session_id,

@@ -4,35 +4,10 @@
 {{ config(post_hook="analyze {{ this }}") }}
 {%- set order_item = built_relation("marts", "fact_order_item") %}
 
-with
-{% if not whole_history() %}
-    touched_session as (
-        select distinct
-            user_id,
-            session_id
-        from {{ ref("int_new_event") }}
-    ),
-
-    touched_order as (
-        select distinct order_id
-        from {{ ref("int_new_event") }}
-        where order_id is not null
-    ),
-{% endif %}
-
-touched as (
-    {% if whole_history() %}
-        select event.event_date as full_date
-        from {{ ref("int_event") }} as event
-    {% else %}
-        select event.event_date as full_date
-        from {{ ref("int_event") }} as event
-        inner join touched_session
-            on event.user_id = touched_session.user_id and event.session_id = touched_session.session_id
-        union
-        select event.event_date as full_date
-        from {{ ref("int_event") }} as event
-        inner join touched_order on event.order_id = touched_order.order_id
+with touched as (
+    select event_date as full_date
+    from {{ ref("int_touched_event") }}
+    {% if not whole_history() %}
         union
         -- baskets that get a price, now that the catalog knows their products
         select to_date(item.date_sk::text, 'YYYYMMDD') as full_date

@@ -1,11 +1,18 @@
-{{ config(incremental_strategy="insert_new", unique_key="event_id") }}
+{{
+    config(
+        incremental_strategy="insert_new",
+        unique_key="event_id",
+        post_hook=["{{ ensure_index('date_sk', 'brin') }}", "{{ summarize_block_ranges() }}"],
+        meta={"new_rows": "view"},
+    )
+}}
 {{ require_whole_history() }}
 
 select
     event_id,
     user_id,
     product_id,
-    {{ date_sk("event_at") }} as date_sk,
+    date_sk,
     event_type,
     session_id,
     device_type,

@@ -1,121 +1,27 @@
--- An order's events may come in any order and in different loads. So an order that anything new touches
--- is put together from all of its events, and the result does not depend on how they were cut into loads.
--- depends_on: {{ ref("int_new_event") }}
 {{
     config(
         incremental_strategy="upsert",
         unique_key="order_id",
         post_hook="{{ ensure_index('date_sk') }}",
+        meta={"new_rows": "view"},
     )
 }}
 {{ require_whole_history() }}
 
-with touched as (
-    {% if part_of_history() %}
-        select new_event.order_id
-        from {{ ref("int_new_event") }} as new_event
-        where new_event.order_id is not null
-        union
-        -- a purchase that came late gives its address to the orders tried in its session
-        select order_event.order_id
-        from {{ ref("int_new_event") }} as purchase
-        inner join {{ ref("int_event") }} as order_event
-            on
-                purchase.user_id = order_event.user_id
-                and purchase.session_id = order_event.session_id
-        where purchase.event_type = 'purchase' and order_event.order_id is not null
-    {% else %}
-        select distinct order_id
-        from {{ ref("int_event") }}
-        where order_id is not null
-    {% endif %}
-),
-
-order_event as (
-    select order_event.*
-    from {{ ref("int_event") }} as order_event
-    inner join touched on order_event.order_id = touched.order_id
-),
-
--- of several, the latest counts; the id decides between two of one moment
-complete as (
-    select distinct on (order_id) *
-    from order_event
-    where event_type = 'order_complete'
-    order by order_id asc, event_at desc, event_id desc
-),
-
-failed as (
-    select distinct on (order_id) *
-    from order_event
-    where event_type = 'order_failed'
-    order by order_id asc, event_at desc, event_id desc
-),
-
--- who, what, where and when: from the completion, or else from the latest failure
-decisive as (
-    select * from complete
-    union all
-    select failed.*
-    from failed
-    where not exists (
-        select from complete
-        where complete.order_id = failed.order_id
-    )
-),
-
--- Only a purchase holds an address, and only an outcome an order_id: sessions join them. An order may be
--- tried in several, when its user comes back to it.
-order_session as (
-    select distinct
-        order_event.order_id,
-        order_event.session_id,
-        decisive.user_id,
-        decisive.event_at
-    from order_event
-    inner join decisive on order_event.order_id = decisive.order_id and order_event.user_id = decisive.user_id
-),
-
-purchase as (
-    select distinct on (order_session.order_id)
-        order_session.order_id,
-        latest.shipping_address
-    from order_session
-    cross join
-        lateral (
-            select
-                order_event.event_id,
-                order_event.event_at,
-                order_event.shipping_address
-            from {{ ref("int_event") }} as order_event
-            where
-                order_event.user_id = order_session.user_id
-                and order_event.session_id = order_session.session_id
-                and order_event.event_at <= order_session.event_at
-                and order_event.event_type = 'purchase'
-            order by order_event.event_at desc, order_event.event_id desc
-            limit 1
-        ) as latest
-    order by order_session.order_id asc, latest.event_at desc, latest.event_id desc
-)
-
 select
-    decisive.order_id,
-    decisive.user_id,
-    decisive.product_id,
-    {{ date_sk("decisive.event_at") }} as date_sk,
-    complete.amount,
-    complete.quantity,
-    purchase.shipping_address,
-    complete.shipping_method,
-    complete.delivery_estimate,
-    complete.completed_at,
-    failed.attempted_amount,
-    failed.failed_at,
-    decisive.device_type,
-    decisive.geo_country,
-    decisive.geo_city
-from decisive
-left join complete on decisive.order_id = complete.order_id
-left join failed on decisive.order_id = failed.order_id
-left join purchase on decisive.order_id = purchase.order_id
+    order_id,
+    user_id,
+    product_id,
+    date_sk,
+    amount,
+    quantity,
+    shipping_address,
+    shipping_method,
+    delivery_estimate,
+    completed_at,
+    attempted_amount,
+    failed_at,
+    device_type,
+    geo_country,
+    geo_city
+from {{ ref("int_touched_order") }}

@@ -1,123 +1,28 @@
--- The lines of an order are those of its latest completion, as in fact_order. What a basket cost is known, what a
--- line cost is not: the amount is shared out by what the catalog asked then, in whole cents that sum to it.
--- depends_on: {{ ref("int_new_event") }}
--- depends_on: {{ ref("int_touched_day") }}
+-- An order that is completed once more may have fewer lines than before; of others, none goes.
 {{
     config(
         incremental_strategy="replace",
         unique_key=["order_id", "line_number"],
         incremental_predicates=[
-            "current_row.order_id in ("
-            ~ "select new_event.order_id from intermediate.int_new_event as new_event"
-            ~ " where new_event.event_type = 'order_complete')"
+            "current_row.order_id = any(array("
+            ~ "select event.order_id from intermediate.int_touched_event as event"
+            ~ " where event.event_type = 'order_complete' group by event.order_id having count(*) > 1))"
         ],
-        indexes=[{"columns": ["date_sk"]}, {"columns": ["product_version_id"]}],
+        indexes=[{"columns": ["date_sk"]}],
+        post_hook="{{ ensure_index('product_version_id', condition='product_version_id is null') }}",
+        meta={"new_rows": "view"},
     )
 }}
 {{ require_whole_history() }}
 
-with
-{% if part_of_history() %}
-    touched as (
-        select new_event.order_id
-        from {{ ref("int_new_event") }} as new_event
-        where new_event.event_type = 'order_complete'
-        union
-        -- the catalog knows a product now that it did not when the order was built
-        select unpriced.order_id
-        from {{ this }} as unpriced
-        where
-            unpriced.product_version_id is null
-            and exists (
-                select from {{ ref("dim_product_history") }} as known
-                where known.product_id = unpriced.product_id
-            )
-    ),
-{% endif %}
-
-complete as (
-    select distinct on (event.order_id) event.*
-    from {{ ref("int_event") }} as event
-    {% if part_of_history() %}
-        inner join touched on event.order_id = touched.order_id
-    {% endif %}
-    where event.event_type = 'order_complete'
-    order by event.order_id asc, event.event_at desc, event.event_id desc
-),
-
-line as (
-    select
-        complete.order_id,
-        complete.user_id,
-        complete.event_at,
-        complete.amount,
-        basket.line_number::integer as line_number,
-        basket.item ->> 'product_id' as product_id,
-        (basket.item ->> 'quantity')::integer as quantity
-    from complete
-    cross join lateral jsonb_array_elements(complete.items::jsonb) with ordinality as basket (item, line_number)
-),
-
--- the version in force; before its first version a product is taken to have been as that says
-priced as (
-    select
-        line.*,
-        version.product_version_id,
-        {{ cents("version.price") }} as unit_price
-    from line
-    left join lateral (
-        select
-            history.product_version_id,
-            history.price
-        from {{ ref("dim_product_history") }} as history
-        where
-            history.product_id = line.product_id
-            and (history.valid_from <= line.event_at or history.version = 1)
-        order by history.version desc
-        limit 1
-    ) as version on true
-),
-
--- where a price is missing, or all are nothing, every piece counts alike
-weighed as (
-    select
-        priced.*,
-        round({{ cents("priced.amount") }} * 100) as order_cents,
-        case
-            when
-                bool_and(priced.unit_price is not null) over whole_order
-                and sum(priced.unit_price * priced.quantity) over whole_order > 0
-                then round(priced.unit_price * 100) * priced.quantity
-            else priced.quantity
-        end as weight
-    from priced
-    window whole_order as (partition by priced.order_id)
-),
-
-summed as (
-    select
-        weighed.*,
-        sum(weighed.weight) over (partition by weighed.order_id order by weighed.line_number) as weight_so_far,
-        sum(weighed.weight) over (partition by weighed.order_id) as weight_of_all
-    from weighed
-)
-
--- Each line gets what is due up to it less what was due before it, both rounded to the nearest cent, in whole
--- numbers: so no cent is lost.
 select
-    summed.order_id,
-    summed.line_number,
-    summed.user_id,
-    summed.product_id,
-    summed.product_version_id,
-    {{ date_sk("summed.event_at") }} as date_sk,
-    summed.quantity,
-    summed.unit_price,
-    round((
-        div(2 * summed.order_cents * summed.weight_so_far + summed.weight_of_all, 2 * summed.weight_of_all)
-        - div(
-            2 * summed.order_cents * (summed.weight_so_far - summed.weight) + summed.weight_of_all,
-            2 * summed.weight_of_all
-        )
-    ) / 100, 2) as amount
-from summed
+    order_id,
+    line_number,
+    user_id,
+    product_id,
+    product_version_id,
+    date_sk,
+    quantity,
+    unit_price,
+    amount
+from {{ ref("int_touched_order_item") }}

@@ -1,14 +1,36 @@
--- depends_on: {{ ref("int_touched_day") }}
+-- An event stays in its hour, whatever comes later: the hours of the new ones are enough.
+-- depends_on: {{ ref("int_new_event") }}
 {{
     config(
         incremental_strategy="replace",
         unique_key=["hour_at", "failure"],
         incremental_predicates=[
-            "current_row.date_sk in (select touched_day.date_sk from intermediate.int_touched_day as touched_day)"
+            "current_row.hour_at in ("
+            ~ "select date_trunc('hour', new_event.event_at) from intermediate.int_new_event as new_event"
+            ~ " where new_event.event_type in ('order_failed', 'error'))"
         ],
     )
 }}
 {{ require_whole_history() }}
+
+with failed as (
+    {% if part_of_history() %}
+        select event.*
+        from (
+            select distinct date_trunc('hour', new_event.event_at) as hour_at
+            from {{ ref("int_new_event") }} as new_event
+            where new_event.event_type in ('order_failed', 'error')
+        ) as touched_hour
+        inner join {{ ref("int_event") }} as event
+            on
+                touched_hour.hour_at <= event.event_at
+                and touched_hour.hour_at + interval '1 hour' > event.event_at
+    {% else %}
+        select event.*
+        from {{ ref("int_event") }} as event
+    {% endif %}
+    where event.event_type in ('order_failed', 'error')
+)
 
 select
     date_trunc('hour', event_at) as hour_at,
@@ -17,8 +39,5 @@ select
     count(*)::integer as failures,
     count(distinct user_id)::integer as users,
     coalesce(sum({{ cents("attempted_amount") }}), 0.00) as attempted_amount
-from {{ ref("int_event") }}
-where
-    event_type in ('order_failed', 'error')
-    and {{ touched_dates("event_date") }}
+from failed
 group by date_trunc('hour', event_at), coalesce(error_code, event_type)

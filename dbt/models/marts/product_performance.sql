@@ -14,14 +14,14 @@
 with interest as (
     select
         product_id,
-        {{ date_sk("event_date") }} as date_sk,
+        date_sk,
         count(*) filter (where event_type = 'search')::integer as searches,
         count(*) filter (where event_type = 'purchase')::integer as purchases,
         count(*) filter (where event_type = 'order_failed')::integer as failed_orders,
         count(*) filter (where event_type = 'error')::integer as errors
-    from {{ ref("int_event") }}
-    where event_type != 'order_complete' and {{ touched_dates("event_date") }}
-    group by product_id, event_date
+    from {{ ref("fact_event") }}
+    where event_type != 'order_complete' and {{ touched_days("date_sk") }}
+    group by product_id, date_sk
 ),
 
 sold as (
