@@ -11,7 +11,7 @@
         indexes=[{"columns": ["session_id", "user_id", "event_at"]}],
         post_hook=[
             "{{ ensure_index('order_id', condition='order_id is not null') }}",
-            "{{ ensure_index('event_at', 'brin') }}",
+            "{{ ensure_index('event_date', 'brin') }}",
             "{{ summarize_block_ranges() }}",
             "{% if not is_incremental() %}analyze {{ this }}{% endif %}",
         ],

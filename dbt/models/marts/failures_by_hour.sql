@@ -13,23 +13,10 @@
 }}
 {{ require_whole_history() }}
 
-with failed as (
-    {% if part_of_history() %}
-        select event.*
-        from (
-            select distinct date_trunc('hour', new_event.event_at) as hour_at
-            from {{ ref("int_new_event") }} as new_event
-            where new_event.event_type in ('order_failed', 'error')
-        ) as touched_hour
-        inner join {{ ref("int_event") }} as event
-            on
-                touched_hour.hour_at <= event.event_at
-                and touched_hour.hour_at + interval '1 hour' > event.event_at
-    {% else %}
-        select event.*
-        from {{ ref("int_event") }} as event
-    {% endif %}
-    where event.event_type in ('order_failed', 'error')
+with new_failure as (
+    select event_at
+    from {{ ref("int_new_event") }}
+    where event_type in ('order_failed', 'error')
 )
 
 select
@@ -39,5 +26,12 @@ select
     count(*)::integer as failures,
     count(distinct user_id)::integer as users,
     coalesce(sum({{ cents("attempted_amount") }}), 0.00) as attempted_amount
-from failed
+from {{ ref("int_event") }}
+where
+    event_type in ('order_failed', 'error')
+    {% if part_of_history() %}
+        -- an array, so that the block-range index finds the days
+        and event_date = any(array(select distinct new_failure.event_at::date from new_failure))
+        and date_trunc('hour', event_at) in (select date_trunc('hour', new_failure.event_at) from new_failure)
+    {% endif %}
 group by date_trunc('hour', event_at), coalesce(error_code, event_type)
