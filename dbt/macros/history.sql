@@ -92,3 +92,12 @@
         {%- endif -%}
     {%- endif -%}
 {% endmacro %}
+
+{#- Whether a run's events are few beside all others: by size, which is known at once and never out of date. -#}
+{% macro few_new_events() %}
+    {%- if not execute -%} {{ return(false) }} {%- endif -%}
+    {{ return(run_query(
+        "select coalesce(6 * pg_table_size(to_regclass('intermediate.int_new_event'))"
+        ~ " < pg_table_size(to_regclass('intermediate.int_event')), false)"
+    ).columns[0][0]) }}
+{% endmacro %}

@@ -21,8 +21,7 @@ trap end EXIT
 results=$(realpath -m "${BENCH_FOLDER:-docs/benchmarks}")
 mkdir -p "$results"
 mapfile -t settings < <(env | sed -n 's/^\(BENCH_[A-Z_]*\)=.*/--env=\1/p')
-# delay before stream, which leaves Cassandra millions of rows to compact
-for benchmark in ${BENCH:-micro produce archive delay stream load start backlog history}; do
+for benchmark in ${BENCH:-micro produce archive stream load delay start backlog history}; do
   step "measuring: $benchmark"
   [[ $benchmark != micro ]] || integration/bench/micro/run.sh "$PIPELINE_TAG" "$share"
   docker run --rm --network "$COMPOSE_PROJECT_NAME" --env-file .env --env "BENCH_VOLUME=$share" "${settings[@]}" --entrypoint bench \

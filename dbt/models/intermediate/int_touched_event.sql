@@ -19,17 +19,9 @@ with
         from {{ ref("int_new_event") }}
     ),
 
-    -- Looked up one by one, which costs the same however long the history is: `offset 0` keeps PostgreSQL from joining
-    -- with all of it, as it would until there is some thirty times as much as is new.
     session_event as (
         select found.*
-        from touched_session
-        cross join lateral (
-            select event.*
-            from {{ ref("int_event") }} as event
-            where event.session_id = touched_session.session_id and event.user_id = touched_session.user_id
-            offset 0  -- noqa: AM09
-        ) as found
+        from {{ look_up(ref("int_event"), ["session_id", "user_id"], "touched_session") }} as found
     ),
 
     touched_order as (
@@ -38,20 +30,9 @@ with
         where order_id is not null
     ),
 
-    event_of_order as (
-        select found.*
-        from touched_order
-        cross join lateral (
-            select event.*
-            from {{ ref("int_event") }} as event
-            where event.order_id = touched_order.order_id
-            offset 0  -- noqa: AM09
-        ) as found
-    ),
-
     order_event as (
         select event.*
-        from event_of_order as event
+        from {{ look_up(ref("int_event"), ["order_id"], "touched_order") }} as event
         where
             not exists (
                 select from touched_session
