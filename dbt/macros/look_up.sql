@@ -4,25 +4,21 @@
   read all of the history, until there is some thirty times as much as is new. Where they are many, a join is cheaper.
 -#}
 {% macro look_up(relation, keys, wanted) -%}
+    {%- set matches -%}
+        {%- for key in keys %}stored.{{ key }} = wanted.{{ key }}{{ " and " if not loop.last }}{% endfor -%}
+    {%- endset -%}
     (
-        select found.*
+        select stored.*
         from {{ wanted }} as wanted
         {% if few_new_events() -%}
             cross join lateral (
                 select stored.*
                 from {{ relation }} as stored
-                where
-                    {% for key in keys -%}
-                        stored.{{ key }} = wanted.{{ key }} {{ "and " if not loop.last }}
-                    {%- endfor %}
+                where {{ matches }}
                 offset 0  -- or PostgreSQL makes a join of it
-            ) as found
+            ) as stored
         {%- else -%}
-            inner join {{ relation }} as found
-                on
-                    {% for key in keys -%}
-                        found.{{ key }} = wanted.{{ key }} {{ "and " if not loop.last }}
-                    {%- endfor %}
+            inner join {{ relation }} as stored on {{ matches }}
         {%- endif %}
     )
 {%- endmacro %}

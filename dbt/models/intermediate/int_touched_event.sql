@@ -20,8 +20,8 @@ with
     ),
 
     session_event as (
-        select found.*
-        from {{ look_up(ref("int_event"), ["session_id", "user_id"], "touched_session") }} as found
+        select event.*
+        from {{ look_up(ref("int_event"), ["session_id", "user_id"], "touched_session") }} as event
     ),
 
     touched_order as (
@@ -49,9 +49,7 @@ with
 
     purchase as (
         select event.*
-        from {{ ref("int_event") }} as event
-        inner join other_session
-            on event.session_id = other_session.session_id and event.user_id = other_session.user_id
+        from {{ look_up(ref("int_event"), ["session_id", "user_id"], "other_session") }} as event
         where event.event_type = 'purchase'
     ),
 
