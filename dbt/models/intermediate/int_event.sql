@@ -8,7 +8,7 @@
         unique_key="event_id",
         on_schema_change="fail",
         contract={"enforced": true},
-        indexes=[{"columns": ["session_id", "user_id", "event_at"]}],
+        indexes=[{"columns": ["session_id", "user_id"]}],
         post_hook=[
             "{{ ensure_index('order_id', condition='order_id is not null') }}",
             "{{ ensure_index('event_date', 'brin') }}",

@@ -26,6 +26,9 @@ const PROBES_PER_SECOND: u32 = 20;
 /// A row that is not there by then is missing.
 const PATIENCE: Duration = Duration::from_secs(60);
 
+/// So long may compactions of what was written before take.
+const SETTLING: Duration = Duration::from_secs(600);
+
 /// Sends at `rate` for so many seconds, and measures: `stream`, then Spark.
 pub fn measure(rate: u32, seconds: u32) -> anyhow::Result<Vec<Figure>> {
     let (ours, how) = of_stream(rate, seconds)?;
@@ -57,6 +60,7 @@ pub fn measure(rate: u32, seconds: u32) -> anyhow::Result<Vec<Figure>> {
 fn of_spark(rate: u32, seconds: u32) -> anyhow::Result<Vec<f64>> {
     let stage = Stage::new("delay_spark", PARTITIONS)?;
     let cassandra = stage.cassandra()?;
+    wait_for_compactions(&cassandra)?;
     let follow = (seconds + 60).to_string();
     let spark = spark(&[
         "to_cassandra",
@@ -88,6 +92,7 @@ fn of_spark(rate: u32, seconds: u32) -> anyhow::Result<Vec<f64>> {
 fn of_stream(rate: u32, seconds: u32) -> anyhow::Result<(Vec<f64>, String)> {
     let stage = Stage::new("delay", PARTITIONS)?;
     let cassandra = stage.cassandra()?;
+    wait_for_compactions(&cassandra)?;
     let page = Page::new()?;
     let stream = stage
         .task("stream")
@@ -108,7 +113,7 @@ fn of_stream(rate: u32, seconds: u32) -> anyhow::Result<(Vec<f64>, String)> {
     let ended = stream.finish()?;
     ensure!(ended.code == Some(0), "{ended:?}");
     let how = format!(
-        "`produce` sends {rate} events/s while {} records of the benchmark's own are sent beside \
+        "with no compaction under way when it begins, `produce` sends {rate} events/s while {} records of the benchmark's own are sent beside \
          them, {PROBES_PER_SECOND} a second. Each is looked for by its primary key until it is \
          found; the time runs from before the client's send to the answer that has the row, so \
          Kafka, `stream` with its default settings, and the query itself are in it. Then the same with Spark 3.5.7 Structured \
@@ -116,6 +121,17 @@ fn of_stream(rate: u32, seconds: u32) -> anyhow::Result<(Vec<f64>, String)> {
         millis.len()
     );
     Ok((millis, how))
+}
+
+/// What was written before the measurement, at full speed, is compacted for minutes after it.
+fn wait_for_compactions(cassandra: &Cassandra) -> anyhow::Result<()> {
+    integration::wait_within(SETTLING, "Cassandra compacts nothing", || {
+        let busy = cassandra.rows(
+            "SELECT active_tasks, pending_tasks FROM system_views.thread_pools WHERE name = 'CompactionExecutor'",
+        )?;
+        let pool = busy.first().context("no CompactionExecutor")?;
+        Ok(pool.iter().all(|tasks| tasks.as_i64() == Some(0)))
+    })
 }
 
 /// The events around: they begin before the measurement and end after it.
