@@ -29,6 +29,9 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// So long may compactions of what was written before take.
 const SETTLING: Duration = Duration::from_secs(600);
 
+/// `stream`, its connections and its tables are new; the measurement begins so much later, as Spark's does.
+const WARM_UP_SECONDS: u32 = 15;
+
 /// Sends at `rate` for so many seconds, and measures: `stream`, then Spark.
 pub fn measure(rate: u32, seconds: u32) -> anyhow::Result<Vec<Figure>> {
     let (ours, how) = of_stream(rate, seconds)?;
@@ -99,21 +102,21 @@ fn of_stream(rate: u32, seconds: u32) -> anyhow::Result<(Vec<f64>, String)> {
         .args(["--follow", "--metrics-listen", &page.address])
         .start()?;
     page.wait_for("it follows", |status| status["state"] == "ok")?;
-    let load = load(&stage, rate, seconds)?;
-    page.wait_for("the load has begun", |status| {
-        status["rows"].as_i64() > Some(i64::from(rate))
+    let load = load(&stage, rate, seconds + WARM_UP_SECONDS)?;
+    page.wait_for("the load runs", |status| {
+        status["rows"].as_i64() > Some(i64::from(rate) * i64::from(WARM_UP_SECONDS))
     })?;
     let millis = probe_all(&stage, &cassandra, seconds)?;
     let sent = load.finish()?.summary()?;
     ensure!(
-        sent["acked"].as_u64() == Some(u64::from(rate) * u64::from(seconds + 5)),
+        sent["acked"].as_u64() == Some(u64::from(rate) * u64::from(seconds + WARM_UP_SECONDS + 5)),
         "{sent}"
     );
     stream.signal("TERM")?;
     let ended = stream.finish()?;
     ensure!(ended.code == Some(0), "{ended:?}");
     let how = format!(
-        "with no compaction under way when it begins, `produce` sends {rate} events/s while {} records of the benchmark's own are sent beside \
+        "with no compaction under way when it begins, `produce` sends {rate} events/s; after {WARM_UP_SECONDS} s {} records of the benchmark's own are sent beside \
          them, {PROBES_PER_SECOND} a second. Each is looked for by its primary key until it is \
          found; the time runs from before the client's send to the answer that has the row, so \
          Kafka, `stream` with its default settings, and the query itself are in it. Then the same with Spark 3.5.7 Structured \
@@ -187,10 +190,17 @@ fn probe_all(stage: &Stage, cassandra: &Cassandra, seconds: u32) -> anyhow::Resu
         searches.push(runtime.spawn(async move { probe.find(&session, &query, sent).await }));
     }
     producer.flush(PATIENCE)?;
-    searches
+    let millis = searches
         .into_iter()
         .map(|search| Ok(runtime.block_on(search)??.as_secs_f64() * 1_000.0))
-        .collect()
+        .collect::<anyhow::Result<Vec<f64>>>()?;
+    for (second, probes) in millis.chunks(PROBES_PER_SECOND as usize).enumerate() {
+        let slowest = probes.iter().copied().fold(0.0, f64::max);
+        if slowest > 100.0 {
+            println!("second {second}: a record took {slowest:.0} ms");
+        }
+    }
+    Ok(millis)
 }
 
 /// A record of our own.
