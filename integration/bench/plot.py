@@ -46,7 +46,8 @@ def draw(folder, group, figures):
     for place, middle in zip(places, middles, strict=True):
         digits = 0 if middle >= 100 else 2
         axes.text(middle * 1.25, place, f"{middle:,.{digits}f}", va="center", fontsize=9)
-    axes.set_xlabel(f"{unit} (logarithmic; medians, with the least and the most)")
+    # from the right edge, for the bars leave it little room
+    axes.set_xlabel(f"{unit} (logarithmic; medians, with the least and the most)", loc="right")
     axes.spines[["top", "right"]].set_visible(False)
     chart.savefig(folder / f"{group}.png", dpi=110)
     plt.close(chart)
