@@ -29,8 +29,15 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// So long may compactions of what was written before take.
 const SETTLING: Duration = Duration::from_secs(600);
 
-/// `stream`, its connections and its tables are new; the measurement begins so much later, as Spark's does.
+/// `stream`, its connections and its tables are new: the measurement begins so much later. Spark's
+/// begins when its first rows are there.
 const WARM_UP_SECONDS: u32 = 15;
+
+/// The load goes on so much longer than it is asked to, so that it ends after the measurement.
+const MARGIN_SECONDS: u32 = 5;
+
+/// A second with a record of ours slower than this is reported, in milliseconds.
+const SLOW_MILLIS: f64 = 100.0;
 
 /// Sends at `rate` for so many seconds, and measures: `stream`, then Spark.
 pub fn measure(rate: u32, seconds: u32) -> anyhow::Result<Vec<Figure>> {
@@ -102,16 +109,23 @@ fn of_stream(rate: u32, seconds: u32) -> anyhow::Result<(Vec<f64>, String)> {
         .args(["--follow", "--metrics-listen", &page.address])
         .start()?;
     page.wait_for("it follows", |status| status["state"] == "ok")?;
-    let load = load(&stage, rate, seconds + WARM_UP_SECONDS)?;
+    let load_seconds = seconds + WARM_UP_SECONDS;
+    let load = load(&stage, rate, load_seconds)?;
     page.wait_for("the load runs", |status| {
-        status["rows"].as_i64() > Some(i64::from(rate) * i64::from(WARM_UP_SECONDS))
+        status["rows"].as_u64() > Some(u64::from(rate) * u64::from(WARM_UP_SECONDS))
     })?;
     let millis = probe_all(&stage, &cassandra, seconds)?;
     let sent = load.finish()?.summary()?;
     ensure!(
-        sent["acked"].as_u64() == Some(u64::from(rate) * u64::from(seconds + WARM_UP_SECONDS + 5)),
+        sent["acked"].as_u64() == Some(load_events(rate, load_seconds)),
         "{sent}"
     );
+    for (second, probes) in millis.chunks(PROBES_PER_SECOND as usize).enumerate() {
+        let slowest = probes.iter().copied().fold(0.0, f64::max);
+        if slowest > SLOW_MILLIS {
+            println!("second {second}: a record took {slowest:.0} ms");
+        }
+    }
     stream.signal("TERM")?;
     let ended = stream.finish()?;
     ensure!(ended.code == Some(0), "{ended:?}");
@@ -137,9 +151,14 @@ fn wait_for_compactions(cassandra: &Cassandra) -> anyhow::Result<()> {
     })
 }
 
+/// What [`load`] sends.
+fn load_events(rate: u32, seconds: u32) -> u64 {
+    u64::from(rate) * u64::from(seconds + MARGIN_SECONDS)
+}
+
 /// The events around: they begin before the measurement and end after it.
 fn load(stage: &Stage, rate: u32, seconds: u32) -> anyhow::Result<Running> {
-    let count = (u64::from(rate) * u64::from(seconds + 5)).to_string();
+    let count = load_events(rate, seconds).to_string();
     stage
         .task("produce")
         .args([
@@ -190,17 +209,10 @@ fn probe_all(stage: &Stage, cassandra: &Cassandra, seconds: u32) -> anyhow::Resu
         searches.push(runtime.spawn(async move { probe.find(&session, &query, sent).await }));
     }
     producer.flush(PATIENCE)?;
-    let millis = searches
+    searches
         .into_iter()
         .map(|search| Ok(runtime.block_on(search)??.as_secs_f64() * 1_000.0))
-        .collect::<anyhow::Result<Vec<f64>>>()?;
-    for (second, probes) in millis.chunks(PROBES_PER_SECOND as usize).enumerate() {
-        let slowest = probes.iter().copied().fold(0.0, f64::max);
-        if slowest > 100.0 {
-            println!("second {second}: a record took {slowest:.0} ms");
-        }
-    }
-    Ok(millis)
+        .collect()
 }
 
 /// A record of our own.
