@@ -11,11 +11,12 @@ use std::thread::JoinHandle;
 
 use anyhow::{Context, bail};
 use bytes::Bytes;
-use polars::polars_utils::compression::ZstdLevel;
-use polars::prelude::{
-    BatchedWriter, BinaryChunkedBuilder, ChunkedBuilder, Column, DataFrame, DataType, Field,
-    IntoColumn, KeyValueMetadata, ParquetCompression, ParquetMetadataContext, ParquetWriter,
-    PrimitiveChunkedBuilder, Schema, StatisticsOptions,
+use polars_arrow::array::{ArrayRef, MutableArray, MutableBinaryArray, MutablePrimitiveArray};
+use polars_arrow::datatypes::{ArrowDataType, ArrowSchema, Field};
+use polars_arrow::record_batch::RecordBatchT;
+use polars_parquet::write::{
+    CompressionOptions, Encoding, FileWriter, KeyValue, StatisticsOptions, Version, WriteOptions,
+    ZstdLevel, row_group_iter,
 };
 
 use crate::footer::{Footer, hash_record};
@@ -95,20 +96,14 @@ impl Encoder {
     /// An empty raw file.
     pub fn new() -> anyhow::Result<Encoder> {
         let sink = Sink::default();
-        let schema = Schema::from_iter([
-            Field::new("offset".into(), DataType::Int64),
-            Field::new("timestamp".into(), DataType::Int64),
-            Field::new("key".into(), DataType::Binary),
-            Field::new("value".into(), DataType::Binary),
-        ]);
-        let writer = ParquetWriter::new(sink.clone())
-            .with_compression(ParquetCompression::Zstd(Some(ZstdLevel::try_new(
-                ZSTD_LEVEL,
-            )?)))
+        let options = WriteOptions {
+            compression: CompressionOptions::Zstd(Some(ZstdLevel::try_new(ZSTD_LEVEL)?)),
             // the least and greatest payload of a page help nobody and may be 1 MB each
-            .with_statistics(StatisticsOptions::empty())
-            .set_parallel(false)
-            .batched(&schema)
+            statistics: StatisticsOptions::empty(),
+            version: Version::V1,
+            data_page_size: None,
+        };
+        let writer = FileWriter::try_new(sink.clone(), schema(), options)
             .context("cannot begin a raw file")?;
         Ok(Encoder {
             writer: Writer::Idle(Box::new(writer)),
@@ -157,7 +152,7 @@ impl Encoder {
         gap: Option<String>,
     ) -> anyhow::Result<Bytes> {
         self.end_row_group()?;
-        let writer = self.writer.idle()?;
+        let mut writer = self.writer.idle()?;
         let footer = Footer {
             topic: chain.topic.clone(),
             epoch: chain.epoch,
@@ -169,13 +164,12 @@ impl Encoder {
             last_hash: self.last.as_ref().map(Last::hash),
             gap,
         };
-        let pairs = KeyValueMetadata::from_static(footer.to_pairs())
-            .collect(ParquetMetadataContext { arrow_schema: "" })?;
+        let pairs = footer.to_pairs();
+        let pairs = pairs
+            .into_iter()
+            .map(|(key, value)| KeyValue::new(key, value));
         writer
-            .get_writer()
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .end(Some(pairs))
+            .end(Some(pairs.collect()))
             .context("cannot end a raw file")?;
         Ok(Bytes::from(self.sink.take()))
     }
@@ -198,9 +192,9 @@ impl Encoder {
 
 /// The Parquet writer, which goes to the thread of a row group and comes back when it is written.
 enum Writer {
-    Idle(Box<BatchedWriter<Sink>>),
+    Idle(Box<FileWriter<Sink>>),
     Busy {
-        thread: JoinHandle<anyhow::Result<Box<BatchedWriter<Sink>>>>,
+        thread: JoinHandle<anyhow::Result<Box<FileWriter<Sink>>>>,
         /// Memory of the row group.
         bytes: usize,
     },
@@ -210,7 +204,7 @@ enum Writer {
 
 impl Writer {
     /// Waits until it has nothing to do.
-    fn idle(self) -> anyhow::Result<Box<BatchedWriter<Sink>>> {
+    fn idle(self) -> anyhow::Result<Box<FileWriter<Sink>>> {
         match self {
             Writer::Idle(writer) => Ok(writer),
             Writer::Busy { thread, .. } => {
@@ -228,57 +222,75 @@ impl Writer {
     }
 }
 
+/// The columns of a raw file.
+fn schema() -> ArrowSchema {
+    [
+        ("offset", ArrowDataType::Int64),
+        ("timestamp", ArrowDataType::Int64),
+        ("key", ArrowDataType::LargeBinary),
+        ("value", ArrowDataType::LargeBinary),
+    ]
+    .into_iter()
+    .map(|(name, data_type)| (name.into(), Field::new(name.into(), data_type, true)))
+    .collect()
+}
+
+/// How each is written. Of payloads none is like another, so there is no use in looking for a dictionary, which costs more than
+/// all but the compressing.
+const ENCODINGS: [Encoding; 4] = [
+    Encoding::DeltaBinaryPacked,
+    Encoding::DeltaBinaryPacked,
+    Encoding::Plain,
+    Encoding::Plain,
+];
+
 /// The columns of the row group being filled.
 struct RowGroup {
-    offset: PrimitiveChunkedBuilder<polars::prelude::Int64Type>,
-    timestamp: PrimitiveChunkedBuilder<polars::prelude::Int64Type>,
-    key: BinaryChunkedBuilder,
-    value: BinaryChunkedBuilder,
+    offset: MutablePrimitiveArray<i64>,
+    timestamp: MutablePrimitiveArray<i64>,
+    key: MutableBinaryArray<i64>,
+    value: MutableBinaryArray<i64>,
     bytes: usize,
 }
 
 impl RowGroup {
     fn new() -> RowGroup {
         RowGroup {
-            offset: PrimitiveChunkedBuilder::new("offset".into(), 0),
-            timestamp: PrimitiveChunkedBuilder::new("timestamp".into(), 0),
-            key: BinaryChunkedBuilder::new("key".into(), 0),
-            value: BinaryChunkedBuilder::new("value".into(), 0),
+            offset: MutablePrimitiveArray::new(),
+            timestamp: MutablePrimitiveArray::new(),
+            key: MutableBinaryArray::new(),
+            value: MutableBinaryArray::new(),
             bytes: 0,
         }
     }
 
     fn push(&mut self, record: &Record<'_>) {
-        self.offset.append_value(record.offset);
-        self.timestamp.append_value(record.timestamp_millis);
-        self.key.append_option(record.key);
-        self.value.append_option(record.value);
+        self.offset.push_value(record.offset);
+        self.timestamp.push_value(record.timestamp_millis);
+        self.key.push(record.key);
+        self.value.push(record.value);
         self.bytes += RECORD_OVERHEAD_BYTES
             + record.key.map_or(0, <[u8]>::len)
             + record.value.map_or(0, <[u8]>::len);
     }
 
     /// Compresses it, as the next row group of the file.
-    fn write(
-        self,
-        mut writer: Box<BatchedWriter<Sink>>,
-    ) -> anyhow::Result<Box<BatchedWriter<Sink>>> {
-        let frame = self.into_frame()?;
+    fn write(mut self, mut writer: Box<FileWriter<Sink>>) -> anyhow::Result<Box<FileWriter<Sink>>> {
+        let rows = self.offset.len();
+        let columns: Vec<ArrayRef> = vec![
+            self.offset.as_box(),
+            self.timestamp.as_box(),
+            self.key.as_box(),
+            self.value.as_box(),
+        ];
+        let batch = RecordBatchT::try_new(rows, writer.schema().clone().into(), columns)?;
+        let encodings: Vec<Vec<Encoding>> = ENCODINGS.iter().map(|one| vec![*one]).collect();
+        let fields = writer.parquet_schema().fields().to_vec();
+        let group = row_group_iter(batch, encodings.into(), fields, writer.options());
         writer
-            .write_batch(&frame)
+            .write(rows as u64, group)
             .context("cannot encode a row group")?;
         Ok(writer)
-    }
-
-    fn into_frame(self) -> anyhow::Result<DataFrame> {
-        let columns: Vec<Column> = vec![
-            self.offset.finish().into_column(),
-            self.timestamp.finish().into_column(),
-            self.key.finish().into_column(),
-            self.value.finish().into_column(),
-        ];
-        let height = columns.first().map_or(0, Column::len);
-        Ok(DataFrame::new(height, columns)?)
     }
 }
 

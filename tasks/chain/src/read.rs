@@ -169,16 +169,24 @@ fn records(frame: &DataFrame) -> anyhow::Result<impl Iterator<Item = Record<'_>>
     }
     let keys = binary(frame, "key")?;
     let values = binary(frame, "value")?;
-    Ok(offsets
-        .iter()
-        .zip(timestamps.iter())
-        .zip(keys.iter().zip(values.iter()))
-        .map(|((offset, timestamp), (key, value))| Record {
-            offset: offset.unwrap_or_default(),
-            timestamp_millis: timestamp.unwrap_or_default(),
+    // array by array, where the iterators of the columns would ask for each value through a pointer
+    fn plain(column: &Int64Chunked) -> impl Iterator<Item = i64> {
+        column
+            .downcast_iter()
+            .flat_map(|array| array.values_iter().copied())
+    }
+    fn bytes(column: &BinaryChunked) -> impl Iterator<Item = Option<&[u8]>> {
+        column.downcast_iter().flat_map(|array| array.iter())
+    }
+    let numbers = plain(offsets).zip(plain(timestamps));
+    Ok(numbers.zip(bytes(keys).zip(bytes(values))).map(
+        |((offset, timestamp_millis), (key, value))| Record {
+            offset,
+            timestamp_millis,
             key,
             value,
-        }))
+        },
+    ))
 }
 
 /// The end of a file, posing as the whole: enough for a footer.

@@ -29,6 +29,15 @@ pub struct Options {
     #[command(flatten)]
     pub selection: Selection,
 
+    /// Files loaded side by side, each on a connection of its own to PostgreSQL
+    #[arg(
+        long,
+        env = "LOAD_CONNECTIONS",
+        default_value_t = 2,
+        value_parser = clap::value_parser!(u8).range(1..)
+    )]
+    pub connections: u8,
+
     /// Try quarantined files again: after they were mended or restored
     #[arg(long, env = "LOAD_RETRY_QUARANTINED")]
     pub retry_quarantined: bool,

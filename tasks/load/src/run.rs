@@ -1,14 +1,20 @@
-//! The loop: list, subtract the ledger, load file by file. Or replay the rejects.
+//! List, subtract the ledger, load what is left, several files side by side. Or replay the rejects.
 
-use chain::{Hdfs, Raw};
+use std::panic::resume_unwind;
+use std::slice;
+use std::sync::{Mutex, PoisonError};
+use std::thread;
+
+use chain::{Files, Hdfs, Raw};
 use frame::{Outcome, Progress, Stop, person_needed};
 use log::{error, info};
+use postgres::Client;
 use serde::Serialize;
 
 use crate::ledger;
 use crate::load_file::{Loaded, load_file};
 use crate::options::Options;
-use crate::pending::{pending, selected};
+use crate::pending::{Pending, pending, selected};
 use crate::replay;
 
 /// The summary line.
@@ -59,41 +65,15 @@ pub fn run(options: &Options, stop: &Stop) -> anyhow::Result<Outcome> {
         selected(&hdfs, &raw, topic, selection, &loaded, options.reload)?
     };
     info!("{} raw files to load", pending.len());
-    let progress = Progress::new(Some(pending.len() as u64), "files");
-    let mut summary = Summary {
-        topic: topic.clone(),
-        files_left: pending.len() as u64,
-        ..Summary::default()
-    };
-    for file in &pending {
-        if stop.is_set() {
-            break;
-        }
-        match load_file(&hdfs, &mut client, file)? {
-            Loaded::Rows { events, rejects } => {
-                summary.files += 1;
-                summary.records += events + rejects;
-                summary.events += events;
-                summary.rejects += rejects;
-                progress.batch(
-                    1,
-                    format_args!("{}: {events} events, {rejects} rejects", file.stored.path),
-                );
-            }
-            Loaded::Already => summary.files_loaded_by_another_run += 1,
-            Loaded::Quarantined(reason) => {
-                summary.files_quarantined += 1;
-                error!("{} is quarantined: {reason}", file.stored.path);
-            }
-            Loaded::Kept(reason) => {
-                summary.files_kept += 1;
-                error!("{} is not loaded anew: {reason}", file.stored.path);
-            }
-        }
-        summary.files_left -= 1;
+    let mut clients = vec![client];
+    while clients.len() < pending.len().min(options.connections.into()) {
+        clients.push(warehouse::connect(&options.warehouse, "load")?);
     }
-    ledger::show(&mut client)?;
-    summary.quarantine_total = ledger::quarantined(&mut client, topic)?;
+    let mut summary = load_files(&hdfs, &mut clients, &pending, stop)?;
+    summary.topic.clone_from(topic);
+    let client = &mut clients[0];
+    ledger::show(client)?;
+    summary.quarantine_total = ledger::quarantined(client, topic)?;
     if summary.files_kept > 0 {
         let advice = format!(
             "{} raw files could not be read again, and their rows stay as they were loaded \
@@ -111,4 +91,101 @@ pub fn run(options: &Options, stop: &Stop) -> anyhow::Result<Outcome> {
         return Outcome::needs_person(&summary, advice);
     }
     Outcome::done(&summary)
+}
+
+/// Loads files in the order they have, one at a time on each connection, until done or told to end.
+///
+/// # Errors
+/// The first one. No other connection begins a file after it.
+fn load_files(
+    files: &dyn Files,
+    clients: &mut [Client],
+    pending: &[Pending],
+    stop: &Stop,
+) -> anyhow::Result<Summary> {
+    let work = Work {
+        files,
+        stop,
+        waiting: Mutex::new(pending.iter()),
+        summary: Mutex::new(Summary {
+            files_left: pending.len() as u64,
+            ..Summary::default()
+        }),
+        progress: Progress::new(Some(pending.len() as u64), "files"),
+    };
+    thread::scope(|scope| {
+        let loading: Vec<_> = clients
+            .iter_mut()
+            .map(|client| scope.spawn(|| work.load(client)))
+            .collect();
+        loading
+            .into_iter()
+            .map(|thread| thread.join().unwrap_or_else(|panic| resume_unwind(panic)))
+            .collect::<anyhow::Result<()>>()
+    })?;
+    Ok(work
+        .summary
+        .into_inner()
+        .unwrap_or_else(PoisonError::into_inner))
+}
+
+/// What the connections share.
+struct Work<'a> {
+    files: &'a dyn Files,
+    stop: &'a Stop,
+    waiting: Mutex<slice::Iter<'a, Pending>>,
+    summary: Mutex<Summary>,
+    progress: Progress,
+}
+
+impl<'a> Work<'a> {
+    /// The next file, unless it is time to end.
+    fn next(&self) -> Option<&'a Pending> {
+        if self.stop.is_set() {
+            return None;
+        }
+        let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        waiting.next()
+    }
+
+    /// Loads one file after another; a failure leaves nothing for the others to begin.
+    fn load(&self, client: &mut Client) -> anyhow::Result<()> {
+        while let Some(file) = self.next() {
+            let loaded = load_file(self.files, client, file).inspect_err(|_| {
+                let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+                *waiting = [].iter();
+            })?;
+            let mut summary = self.summary.lock().unwrap_or_else(PoisonError::into_inner);
+            summary.add(loaded, &file.stored.path, &self.progress);
+        }
+        Ok(())
+    }
+}
+
+impl Summary {
+    /// Counts what became of a file, and says it.
+    fn add(&mut self, loaded: Loaded, path: &str, progress: &Progress) {
+        match loaded {
+            Loaded::Rows { events, rejects } => {
+                self.files += 1;
+                self.records += events + rejects;
+                self.events += events;
+                self.rejects += rejects;
+                progress.batch(
+                    1,
+                    format_args!("{path}: {events} events, {rejects} rejects"),
+                );
+            }
+            Loaded::Already => self.files_loaded_by_another_run += 1,
+            Loaded::Quarantined(reason) => {
+                self.files_quarantined += 1;
+                error!("{path} is quarantined: {reason}");
+            }
+            Loaded::Kept(reason) => {
+                self.files_kept += 1;
+                error!("{path} is not loaded anew: {reason}");
+            }
+        }
+        self.files_left -= 1;
+    }
 }
