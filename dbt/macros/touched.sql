@@ -6,3 +6,8 @@
         true
     {%- endif -%}
 {%- endmacro %}
+
+{#- For incremental_predicates: the rows of these days. -#}
+{% macro replaced_days() -%}
+    current_row.date_sk = any(array(select touched_day.date_sk from intermediate.int_touched_day as touched_day))
+{%- endmacro %}

@@ -8,6 +8,7 @@ use integration::chaos::{self, Store};
 use integration::{
     Aftermath, Fault, Moment, Proxy, Running, Server, Stage, Task, setting, wait_until,
 };
+use postgres::Client;
 
 /// All use the same server: one fault at a time.
 static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
@@ -17,6 +18,12 @@ fn alone() -> MutexGuard<'static, ()> {
 }
 
 const LOADED: &str = "select count(*) from ops.load_file where status = 'loaded'";
+
+/// Records that are sent and not loaded.
+fn in_flight(stage: &Stage) -> anyhow::Result<i64> {
+    let loaded = "select coalesce(sum(record_count), 0)::bigint from ops.load_file";
+    Ok(stage.kafka.records(&stage.topic)? - stage.number(loaded)?)
+}
 
 /// A stage whose chain holds several files and whose tables are empty.
 fn archived(name: &str) -> anyhow::Result<Stage> {
@@ -35,12 +42,31 @@ fn archived(name: &str) -> anyhow::Result<Stage> {
     Ok(stage)
 }
 
+/// `load` of the stage on one connection: the fault is to meet a certain file of it.
+fn load_one_by_one(stage: &Stage) -> Task {
+    stage.task("load").args(["--connections", "1"])
+}
+
 /// A proxy to PostgreSQL, and `load` of the stage through it.
 fn load_through(stage: &Stage) -> anyhow::Result<(Proxy, Task)> {
     let proxy = Proxy::to(&setting("POSTGRES_PLACE", "postgres:5432"))?;
     let url = format!("postgresql://loader@{}/{}", proxy.address, stage.database);
-    let load = stage.task("load").env("POSTGRES_URL", &url);
+    let load = load_one_by_one(stage).env("POSTGRES_URL", &url);
     Ok((proxy, load))
+}
+
+/// Takes the key of a raw file of partition 0 in the ledger, in the transaction that is open: who comes to the file waits.
+fn take_key(other: &mut Client, stage: &Stage, path: &str) -> anyhow::Result<()> {
+    let start: i64 = path
+        .rsplit(['/', '.'])
+        .nth(1)
+        .context("no start in the name")?
+        .parse()?;
+    let same_key =
+        "insert into ops.load_file (topic, epoch, kafka_partition, start_offset, path, status)
+                    values ($1, 0, 0, $2, 'of the other', 'loaded')";
+    other.execute(same_key, &[&stage.topic, &start])?;
+    Ok(())
 }
 
 /// `load` through a proxy that loses a message; how many files are in the ledger then.
@@ -60,9 +86,7 @@ fn load_cut(name: &str, what: &str, moment: Moment, fault: Fault, done: i64) -> 
         Ok(stage.number(sessions)? == 0)
     })?;
     ensure!(stage.number(LOADED)? == done, "not {done} files are loaded");
-    let rest = "select coalesce(sum(record_count), 0)::bigint from ops.load_file";
-    let in_flight = stage.kafka.records(&stage.topic)? - stage.number(rest)?;
-    let after = Aftermath::of(what, in_flight)?;
+    let after = Aftermath::of(what, in_flight(&stage)?)?;
     // the next run asks the ledger
     let next = stage.task("load").succeed()?;
     ensure!(next["files"] == files - done, "{next}");
@@ -170,27 +194,47 @@ fn a_load_that_is_chosen_in_a_deadlock_is_worth_a_retry() -> anyhow::Result<()> 
     other.batch_execute(
         "set deadlock_timeout = '1h'; begin; lock table raw.log_event in exclusive mode",
     )?;
-    let load = stage.task("load").start()?;
+    let load = load_one_by_one(&stage).start()?;
     wait_until("the load has the key and waits for the table", || {
         let waiting = "select count(*) from pg_stat_activity
                        where datname = current_database() and wait_event_type = 'Lock'
                          and query ilike 'copy raw.log_event%'";
         Ok(stage.number(waiting)? == 1)
     })?;
-    let start: i64 = path
-        .rsplit(['/', '.'])
-        .nth(1)
-        .context("no start in the name")?
-        .parse()?;
-    let same_key =
-        "insert into ops.load_file (topic, epoch, kafka_partition, start_offset, path, status)
-                    values ($1, 0, 0, $2, 'of the other', 'loaded')";
-    other.execute(same_key, &[&stage.topic, &start])?;
+    take_key(&mut other, &stage, &path)?;
     let after = Aftermath::of("load: deadlock", stage.kafka.records(&stage.topic)?)?;
     other.batch_execute("rollback")?;
     let error = load.finish()?.fails_with(1)?;
     ensure!(error.contains("deadlock detected"), "{error}");
     stage.task("load").succeed()?;
+    after.settle(&stage, &[Store::Chain, Store::Postgres])?;
+    Ok(())
+}
+
+#[test]
+fn beside_a_file_that_waits_and_fails_the_others_are_loaded() -> anyhow::Result<()> {
+    let _alone = alone();
+    let stage = archived("side_by_side")?;
+    let files = stage.raw_files()?;
+    let mut other = stage.sql()?;
+    other.batch_execute("begin")?;
+    take_key(&mut other, &stage, &files[0])?;
+    let load = stage.task("load").start()?;
+    wait_until("the other connection has loaded all others", || {
+        Ok(stage.number(LOADED)? == files.len() as i64 - 1)
+    })?;
+    let ended = "select count(*) filter (where pg_terminate_backend(pid)) from pg_stat_activity
+                 where datname = current_database() and wait_event_type = 'Lock'
+                     and query like 'insert into ops.load_file%'";
+    ensure!(stage.number(ended)? == 1, "no session to end");
+    let error = load.finish()?.fails_with(1)?;
+    ensure!(
+        error.contains("PostgreSQL") || error.contains("administrator"),
+        "unclear: {error}"
+    );
+    let after = Aftermath::of("load: one of two connections ended", in_flight(&stage)?)?;
+    other.batch_execute("rollback")?;
+    ensure!(stage.task("load").succeed()?["files"] == 1);
     after.settle(&stage, &[Store::Chain, Store::Postgres])?;
     Ok(())
 }
@@ -208,21 +252,15 @@ fn in_mid_copy(name: &str) -> anyhow::Result<(Stage, Proxy, Running)> {
     ];
     stage.task("produce").args(options).succeed()?;
     stage.task("archive").args(["--flush-mib", "2"]).succeed()?;
-    let proxy = Proxy::to(&setting("POSTGRES_PLACE", "postgres:5432"))?;
+    let (proxy, load) = load_through(&stage)?;
     proxy.arm(Moment::Bytes(700_000), Fault::Hold, 1);
-    let url = format!("postgresql://loader@{}/{}", proxy.address, stage.database);
-    let load = stage.task("load").env("POSTGRES_URL", &url).start()?;
+    let load = load.start()?;
     wait_until("the load is in mid COPY", || {
         let copied = "select coalesce(sum(tuples_processed), 0)::bigint
                       from pg_stat_progress_copy where datname = current_database()";
         Ok(stage.number(copied)? > 0 && proxy.fired() == 1)
     })?;
     Ok((stage, proxy, load))
-}
-
-fn in_flight(stage: &Stage) -> anyhow::Result<i64> {
-    let loaded = "select coalesce(sum(record_count), 0)::bigint from ops.load_file";
-    Ok(stage.kafka.records(&stage.topic)? - stage.number(loaded)?)
 }
 
 #[test]

@@ -16,18 +16,18 @@
 {{ require_whole_history() }}
 
 select
-    fact_order.user_id,
-    date_trunc('week', to_date(fact_order.date_sk::text, 'YYYYMMDD'))::date as week_start,
-    count(*)::integer as orders,
-    sum({{ cents("fact_order.amount") }}) as revenue
-from {{ ref("fact_order") }} as fact_order
+    user_id,
+    date_trunc('week', to_date(date_sk::text, 'YYYYMMDD'))::date as week_start,
+    sum(orders)::integer as orders,
+    sum(revenue) as revenue
+from {{ ref("int_customer_day") }}
 where
-    fact_order.completed_at is not null
+    orders > 0
     {% if is_incremental() %}
-        and fact_order.date_sk = any(array(
+        and date_sk = any(array(
             select distinct {{ date_sk("date_trunc('week', touched_day.full_date) + make_interval(days => number)") }}
             from {{ ref("int_touched_day") }} as touched_day
             cross join generate_series(0, 6) as weekday (number)
         ))
     {% endif %}
-group by fact_order.user_id, date_trunc('week', to_date(fact_order.date_sk::text, 'YYYYMMDD'))::date
+group by user_id, date_trunc('week', to_date(date_sk::text, 'YYYYMMDD'))::date

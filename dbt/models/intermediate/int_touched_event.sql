@@ -2,6 +2,7 @@
 -- those other sessions, which may hold the address.
 -- depends_on: {{ ref("int_new_event") }}
 {{ config(post_hook="analyze {{ this }}") }}
+{%- set one_by_one = few_new_events() %}
 
 with
 {% if whole_history() %}
@@ -21,7 +22,7 @@ with
 
     session_event as (
         select event.*
-        from {{ look_up(ref("int_event"), ["session_id", "user_id"], "touched_session") }} as event
+        from {{ look_up(ref("int_event"), ["session_id", "user_id"], "touched_session", one_by_one) }} as event
     ),
 
     touched_order as (
@@ -32,7 +33,7 @@ with
 
     order_event as (
         select event.*
-        from {{ look_up(ref("int_event"), ["order_id"], "touched_order") }} as event
+        from {{ look_up(ref("int_event"), ["order_id"], "touched_order", one_by_one) }} as event
         where
             not exists (
                 select from touched_session
@@ -49,7 +50,7 @@ with
 
     purchase as (
         select event.*
-        from {{ look_up(ref("int_event"), ["session_id", "user_id"], "other_session") }} as event
+        from {{ look_up(ref("int_event"), ["session_id", "user_id"], "other_session", one_by_one) }} as event
         where event.event_type = 'purchase'
     ),
 

@@ -3,9 +3,7 @@
     config(
         incremental_strategy="replace",
         unique_key=["date_sk", "device_type", "geo_country"],
-        incremental_predicates=[
-            "current_row.date_sk in (select touched_day.date_sk from intermediate.int_touched_day as touched_day)"
-        ],
+        incremental_predicates=[replaced_days()],
     )
 }}
 {{ require_whole_history() }}

@@ -3,9 +3,7 @@
     config(
         incremental_strategy="replace",
         unique_key=["product_id", "date_sk"],
-        incremental_predicates=[
-            "current_row.date_sk in (select touched_day.date_sk from intermediate.int_touched_day as touched_day)"
-        ],
+        incremental_predicates=[replaced_days()],
         indexes=[{"columns": ["date_sk"]}],
     )
 }}

@@ -76,8 +76,8 @@ pub fn measure(events: u64, spark_events: u64, rounds: u32) -> anyhow::Result<Ve
         println!("round {round}: load {ours:.0?} events/s, \\copy {copies:.0?}, Spark {jdbc:.0?}");
     }
     let how = format!(
-        "`load` reads {events} events from raw files on HDFS, parses each, and loads it with its ledger; one process from its start \
-         to its end. `psql \\copy`: the same rows from a text file that lies ready, in one transaction, into a table like it. Spark 3.5.7, local[2], JDBC with \
+        "`load` reads {events} events from raw files on HDFS, two files at a time, parses each, and loads it with its ledger; one process from its \
+         start to its end. `psql \\copy`: the same rows from a text file that lies ready, on one connection and in one transaction, into a table like it. Spark 3.5.7, local[2], JDBC with \
          reWriteBatchedInserts, batches of 10,000, two connections: {spark_events} events, parsed with from_json, without the start of Spark. \
          CPU is that of the whole process, of both; the server's is in neither"
     );
