@@ -118,10 +118,10 @@ fn load_files(
             .iter_mut()
             .map(|client| scope.spawn(|| work.load(client)))
             .collect();
+        // all of them end before the scope does
         loading
             .into_iter()
-            .map(|thread| thread.join().unwrap_or_else(|panic| resume_unwind(panic)))
-            .collect::<anyhow::Result<()>>()
+            .try_for_each(|thread| thread.join().unwrap_or_else(|panic| resume_unwind(panic)))
     })?;
     Ok(work
         .summary
