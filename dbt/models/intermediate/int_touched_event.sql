@@ -2,7 +2,6 @@
 -- those other sessions, which may hold the address.
 -- depends_on: {{ ref("int_new_event") }}
 {{ config(post_hook="analyze {{ this }}") }}
-{%- set one_by_one = few_new_events() %}
 
 with
 {% if whole_history() %}
@@ -13,6 +12,7 @@ with
         from {{ ref("int_event") }} as event
     )
 {% else %}
+    {%- set one_by_one = few_new_events() %}
     touched_session as (
         select distinct
             session_id,

@@ -222,27 +222,33 @@ impl Writer {
     }
 }
 
-/// The columns of a raw file.
+/// The columns of a raw file, in the order of [`RowGroup`]'s, and how each is written. Of payloads none is like another, so
+/// there is no use in looking for a dictionary, which costs more than all but the compressing.
+const COLUMNS: [(&str, ArrowDataType, Encoding); 4] = [
+    ("offset", ArrowDataType::Int64, Encoding::DeltaBinaryPacked),
+    (
+        "timestamp",
+        ArrowDataType::Int64,
+        Encoding::DeltaBinaryPacked,
+    ),
+    ("key", ArrowDataType::LargeBinary, Encoding::Plain),
+    ("value", ArrowDataType::LargeBinary, Encoding::Plain),
+];
+
 fn schema() -> ArrowSchema {
-    [
-        ("offset", ArrowDataType::Int64),
-        ("timestamp", ArrowDataType::Int64),
-        ("key", ArrowDataType::LargeBinary),
-        ("value", ArrowDataType::LargeBinary),
-    ]
-    .into_iter()
-    .map(|(name, data_type)| (name.into(), Field::new(name.into(), data_type, true)))
-    .collect()
+    COLUMNS
+        .into_iter()
+        .map(|(name, data_type, _)| (name.into(), Field::new(name.into(), data_type, true)))
+        .collect()
 }
 
-/// How each is written. Of payloads none is like another, so there is no use in looking for a dictionary, which costs more than
-/// all but the compressing.
-const ENCODINGS: [Encoding; 4] = [
-    Encoding::DeltaBinaryPacked,
-    Encoding::DeltaBinaryPacked,
-    Encoding::Plain,
-    Encoding::Plain,
-];
+/// Of each column those of its parts, which is itself alone.
+fn encodings() -> Vec<Vec<Encoding>> {
+    COLUMNS
+        .into_iter()
+        .map(|(_, _, encoding)| vec![encoding])
+        .collect()
+}
 
 /// The columns of the row group being filled.
 struct RowGroup {
@@ -284,9 +290,8 @@ impl RowGroup {
             self.value.as_box(),
         ];
         let batch = RecordBatchT::try_new(rows, writer.schema().clone().into(), columns)?;
-        let encodings: Vec<Vec<Encoding>> = ENCODINGS.iter().map(|one| vec![*one]).collect();
         let fields = writer.parquet_schema().fields().to_vec();
-        let group = row_group_iter(batch, encodings.into(), fields, writer.options());
+        let group = row_group_iter(batch, encodings().into(), fields, writer.options());
         writer
             .write(rows as u64, group)
             .context("cannot encode a row group")?;

@@ -2,7 +2,7 @@
 
 use std::panic::resume_unwind;
 use std::slice;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread;
 
 use chain::{Files, Hdfs, Raw};
@@ -69,8 +69,7 @@ pub fn run(options: &Options, stop: &Stop) -> anyhow::Result<Outcome> {
     while clients.len() < pending.len().min(options.connections.into()) {
         clients.push(warehouse::connect(&options.warehouse, "load")?);
     }
-    let mut summary = load_files(&hdfs, &mut clients, &pending, stop)?;
-    summary.topic.clone_from(topic);
+    let mut summary = load_files(&hdfs, &mut clients, topic, &pending, stop)?;
     let client = &mut clients[0];
     ledger::show(client)?;
     summary.quarantine_total = ledger::quarantined(client, topic)?;
@@ -96,10 +95,11 @@ pub fn run(options: &Options, stop: &Stop) -> anyhow::Result<Outcome> {
 /// Loads files in the order they have, one at a time on each connection, until done or told to end.
 ///
 /// # Errors
-/// The first one. No other connection begins a file after it.
+/// That of one connection. None begins a file after it.
 fn load_files(
     files: &dyn Files,
     clients: &mut [Client],
+    topic: &str,
     pending: &[Pending],
     stop: &Stop,
 ) -> anyhow::Result<Summary> {
@@ -108,6 +108,7 @@ fn load_files(
         stop,
         waiting: Mutex::new(pending.iter()),
         summary: Mutex::new(Summary {
+            topic: topic.to_owned(),
             files_left: pending.len() as u64,
             ..Summary::default()
         }),
@@ -144,17 +145,18 @@ impl<'a> Work<'a> {
         if self.stop.is_set() {
             return None;
         }
-        let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
-        waiting.next()
+        self.waiting().next()
+    }
+
+    fn waiting(&self) -> MutexGuard<'_, slice::Iter<'a, Pending>> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Loads one file after another; a failure leaves nothing for the others to begin.
     fn load(&self, client: &mut Client) -> anyhow::Result<()> {
         while let Some(file) = self.next() {
-            let loaded = load_file(self.files, client, file).inspect_err(|_| {
-                let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
-                *waiting = [].iter();
-            })?;
+            let loaded =
+                load_file(self.files, client, file).inspect_err(|_| *self.waiting() = [].iter())?;
             let mut summary = self.summary.lock().unwrap_or_else(PoisonError::into_inner);
             summary.add(loaded, &file.stored.path, &self.progress);
         }
