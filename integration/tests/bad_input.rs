@@ -20,6 +20,31 @@ fn help_is_there_and_a_wrong_option_is_named() -> anyhow::Result<()> {
 }
 
 #[test]
+fn a_variable_that_is_set_but_empty_is_not_set() -> anyhow::Result<()> {
+    let stage = Stage::new("empty", 1)?;
+    let mut archive = stage.task("archive");
+    for variable in [
+        "ARCHIVE_FLUSH_MIB",
+        "ARCHIVE_NEW_EPOCH",
+        "KAFKA_PROPERTIES",
+        "KAFKA_PASSWORD_FILE",
+        "METRICS_LISTEN",
+        "METRICS_PUSH_URL",
+        "OPENLINEAGE_FILE",
+        "OPENLINEAGE_PARENT_ID",
+        "OPENLINEAGE_URL",
+    ] {
+        archive = archive.env(variable, "");
+    }
+    let run = archive.run()?;
+    ensure!(
+        run.code == Some(0) && !run.stderr.contains("WARN"),
+        "{run:?}"
+    );
+    Ok(())
+}
+
+#[test]
 fn servers_that_do_not_answer_are_worth_a_retry() -> anyhow::Result<()> {
     let stage = Stage::new("away", 1)?;
     let kafka_away = [

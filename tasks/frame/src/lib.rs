@@ -18,13 +18,14 @@ mod progress;
 mod secret;
 mod stop;
 
+use std::env;
 use std::fmt;
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use clap::error::ErrorKind;
-use clap::{Args, FromArgMatches, Parser};
+use clap::{Args, Command, FromArgMatches, Parser};
 use log::{error, info};
 use serde::Serialize;
 use serde_json::{Map, Value};
@@ -170,13 +171,26 @@ fn parse<Options: Parser>() -> Result<(Options, MetricsOptions, LineageOptions),
     if let Some(version) = failpoint::VERSION {
         command = command.version(version);
     }
-    let matches = command.try_get_matches()?;
+    let matches = without_empty_variables(command).try_get_matches()?;
     let options = Options::from_arg_matches(&matches)?;
     Ok((
         options,
         MetricsOptions::from_arg_matches(&matches)?,
         LineageOptions::from_arg_matches(&matches)?,
     ))
+}
+
+/// An environment variable that is set but empty counts as not set: that is how a compose file hands
+/// on a setting that nobody has made.
+fn without_empty_variables(command: Command) -> Command {
+    command.mut_args(|argument| {
+        let is_empty = |name| env::var_os(name).is_some_and(|value| value.is_empty());
+        if argument.get_env().is_some_and(is_empty) {
+            argument.env(None::<&str>)
+        } else {
+            argument
+        }
+    })
 }
 
 /// `--help` and `--version` are no failures; a wrong option is one that a person must mend.

@@ -105,9 +105,7 @@ pub struct Lineage {
 
 impl Lineage {
     /// Says that the run begins.
-    pub fn begin(name: &str, mut options: LineageOptions) -> Lineage {
-        // as .env has it where there is no collector
-        options.openlineage_url.take_if(|url| url.is_empty());
+    pub fn begin(name: &str, options: LineageOptions) -> Lineage {
         let mut lineage = Lineage {
             options,
             job: name.to_owned(),

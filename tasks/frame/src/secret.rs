@@ -16,7 +16,8 @@ pub fn secret(name: &str) -> anyhow::Result<String> {
 /// The same, where there need not be one.
 pub fn optional_secret(name: &str) -> anyhow::Result<Option<String>> {
     let file_variable = format!("{name}_FILE");
-    if let Ok(path) = std::env::var(&file_variable) {
+    let set = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
+    if let Some(path) = set(&file_variable) {
         let text = std::fs::read_to_string(&path).with_context(|| {
             crate::PersonNeeded(format!(
                 "cannot read {path}: make it readable or mend {file_variable}"
@@ -24,5 +25,5 @@ pub fn optional_secret(name: &str) -> anyhow::Result<Option<String>> {
         })?;
         return Ok(Some(text.trim_end_matches(['\r', '\n']).to_owned()));
     }
-    Ok(std::env::var(name).ok().filter(|value| !value.is_empty()))
+    Ok(set(name))
 }
