@@ -1,7 +1,6 @@
 -- The lines of an order are those of its latest completion, as in int_touched_order. What a basket cost is known, what
 -- a line cost is not: the amount is shared out by what the catalog asked then, in whole cents that sum to it.
 {{ config(post_hook="analyze {{ this }}") }}
-{%- set order_item = built_relation("marts", "fact_order_item") %}
 
 with completion as (
     select
@@ -32,14 +31,8 @@ with completion as (
         where
             event.event_type = 'order_complete'
             and event.order_id in (
-                select unpriced.order_id
-                from {{ order_item }} as unpriced
-                where
-                    unpriced.product_version_id is null
-                    and exists (
-                        select from {{ ref("dim_product_history") }} as known
-                        where known.product_id = unpriced.product_id
-                    )
+                select item.order_id
+                from {{ newly_priced(ref("dim_product_history")) }} as item
             )
     {% endif %}
 ),
