@@ -211,6 +211,15 @@ fn a_load_that_is_chosen_in_a_deadlock_is_worth_a_retry() -> anyhow::Result<()> 
     Ok(())
 }
 
+/// PostgreSQL ends a session with an error of its own, or the connection is just gone.
+fn says_who_ended_it(error: &str) -> anyhow::Result<()> {
+    ensure!(
+        error.contains("PostgreSQL") || error.contains("administrator"),
+        "unclear: {error}"
+    );
+    Ok(())
+}
+
 #[test]
 fn beside_a_file_that_waits_and_fails_the_others_are_loaded() -> anyhow::Result<()> {
     let _alone = alone();
@@ -228,10 +237,7 @@ fn beside_a_file_that_waits_and_fails_the_others_are_loaded() -> anyhow::Result<
                      and query like 'insert into ops.load_file%'";
     ensure!(stage.number(ended)? == 1, "no session to end");
     let error = load.finish()?.fails_with(1)?;
-    ensure!(
-        error.contains("PostgreSQL") || error.contains("administrator"),
-        "unclear: {error}"
-    );
+    says_who_ended_it(&error)?;
     let after = Aftermath::of("load: one of two connections ended", in_flight(&stage)?)?;
     other.batch_execute("rollback")?;
     ensure!(stage.task("load").succeed()?["files"] == 1);
@@ -302,10 +308,7 @@ fn a_session_that_is_ended_in_mid_copy_leaves_nothing() -> anyhow::Result<()> {
     })?;
     proxy.release();
     let error = load.finish()?.fails_with(1)?;
-    ensure!(
-        error.contains("PostgreSQL") || error.contains("administrator"),
-        "unclear: {error}"
-    );
+    says_who_ended_it(&error)?;
     let after = Aftermath::of("PostgreSQL: session ended in mid COPY", on_their_way)?;
     stage.task("load").succeed()?;
     after.settle(&stage, &[Store::Chain, Store::Postgres])?;
