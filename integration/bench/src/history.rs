@@ -19,26 +19,19 @@ const DAYS: &str = "30";
 const PATIENCE: Duration = Duration::from_secs(3 * 3_600);
 
 /// A DAG run's worth of new events after each of these histories, on one growing stage. What comes on
-/// the way to a history is a backlog, drained in one run: that gives the cost of a million events.
-pub fn measure(events: u64, histories: &[u64]) -> anyhow::Result<Vec<Figure>> {
+/// the way to a history is a backlog, drained in runs of `piece` events at most: that gives the cost of
+/// a million events.
+pub fn measure(events: u64, histories: &[u64], piece: u64) -> anyhow::Result<Vec<Figure>> {
     let stage = Stage::new("bench_history", PARTITIONS)?;
     let mut held = 0;
     let mut first_run: Option<(u64, Vec<Step>)> = None;
     let mut first_added: Option<(u64, f64)> = None;
-    let mut first_backlog: Option<(u64, Vec<Value>)> = None;
+    let mut drained = Drained::new("million", Some(piece));
     let mut figures = Vec::new();
     for history in histories {
         if *history > held {
             let backlog = history - held;
-            send(&stage, backlog, held, &["--history-days", DAYS])?;
-            let values = drain(&stage, backlog, true)?;
-            tidy_up(&stage)?;
-            match &first_backlog {
-                None => first_backlog = Some((backlog, values)),
-                Some((least, base)) => {
-                    figures.extend(growth("million", backlog, &values, *least, base));
-                }
-            }
+            figures.extend(drained.beside_the_first(&stage, backlog, held)?);
         }
         send(&stage, events, held + 1, &[])?;
         held = history + events;
@@ -66,19 +59,70 @@ pub fn measure(events: u64, histories: &[u64]) -> anyhow::Result<Vec<Figure>> {
 /// Drains each backlog without dbt, one after another on one growing stage.
 pub fn backlogs(backlogs: &[u64]) -> anyhow::Result<Vec<Figure>> {
     let stage = Stage::new("bench_backlog", PARTITIONS)?;
-    let mut first: Option<(u64, Vec<Value>)> = None;
+    let mut drained = Drained::new("backlog", None);
     let mut figures = Vec::new();
     for (place, events) in backlogs.iter().enumerate() {
-        send(&stage, *events, place as u64, &["--history-days", DAYS])?;
-        let values = drain(&stage, *events, false)?;
-        match &first {
-            None => first = Some((*events, values)),
-            Some((least, base)) => {
-                figures.extend(growth("backlog", *events, &values, *least, base));
-            }
-        }
+        figures.extend(drained.beside_the_first(&stage, *events, place as u64)?);
     }
     Ok(figures)
+}
+
+/// Backlogs, each held against the first.
+struct Drained {
+    group: &'static str,
+    /// With dbt, in runs of so many events at most.
+    dbt_piece: Option<u64>,
+    first: Option<(u64, Vec<Value>)>,
+}
+
+impl Drained {
+    fn new(group: &'static str, dbt_piece: Option<u64>) -> Drained {
+        Drained {
+            group,
+            dbt_piece,
+            first: None,
+        }
+    }
+
+    /// Sends a backlog and drains it: nothing to say of the first.
+    fn beside_the_first(
+        &mut self,
+        stage: &Stage,
+        backlog: u64,
+        seed: u64,
+    ) -> anyhow::Result<Vec<Figure>> {
+        let values = drain(stage, backlog, seed, self.dbt_piece)?;
+        let Some((least, base)) = &self.first else {
+            self.first = Some((backlog, values));
+            return Ok(Vec::new());
+        };
+        Ok(self.growth(backlog, &values, *least, base))
+    }
+
+    /// What a million events of a backlog cost.
+    fn growth(&self, backlog: u64, values: &[Value], least: u64, base: &[Value]) -> Vec<Figure> {
+        let runs = match self.dbt_piece {
+            None => "one run of `archive` and `load`".to_owned(),
+            Some(piece) => format!(
+                "runs of `archive`, `load` and dbt with {piece} events at most, vacuumed after each"
+            ),
+        };
+        let how = format!(
+            "one backlog after another on the same tables, each drained by {runs}. CPU of the tasks is that of their processes; that of a server is what its container used meanwhile. \
+             dbt's work is done by PostgreSQL. Sizes are what was added, indexes and all"
+        );
+        let figure = |(place, (value, base)): (usize, (&Value, &Value))| {
+            Figure::new(
+                &format!("{}-{backlog:09}-{place:02}", self.group),
+                &format!("{}, backlog of {backlog} events", value.what),
+                value.unit,
+                &how,
+                &[value.is],
+            )
+            .beside(&format!("backlog of {least}"), &[base.is])
+        };
+        values.iter().zip(base).enumerate().map(figure).collect()
+    }
 }
 
 const RUN: &str = "the tasks of the DAG one after another on tables that hold the history, each from the start of its process (dbt: of its container) to its end; \
@@ -122,27 +166,24 @@ fn runs(events: u64, history: u64, steps: &[Step], least: u64, base: &[Step]) ->
     figures
 }
 
-/// What a million events of a backlog cost.
-fn growth(group: &str, backlog: u64, values: &[Value], least: u64, base: &[Value]) -> Vec<Figure> {
-    let how = "one backlog after another on the same tables, each drained by one run of `archive` and `load`, and of dbt where it is listed. CPU of the tasks is that of their processes; \
-               that of a server is what its container used meanwhile. dbt's work is done by PostgreSQL. Sizes are what was added, indexes and all";
-    let figure = |(place, (value, base)): (usize, (&Value, &Value))| {
-        Figure::new(
-            &format!("{group}-{backlog:09}-{place:02}"),
-            &format!("{}, backlog of {backlog} events", value.what),
-            value.unit,
-            how,
-            &[value.is],
-        )
-        .beside(&format!("backlog of {least}"), &[base.is])
-    };
-    values.iter().zip(base).enumerate().map(figure).collect()
-}
-
 struct Run {
     steps: Vec<Step>,
     /// Of the new raw files.
     raw_bytes: u64,
+}
+
+impl Run {
+    /// Another run of the same steps.
+    fn add(&mut self, other: &Run) {
+        self.raw_bytes += other.raw_bytes;
+        for (step, other) in self.steps.iter_mut().zip(&other.steps) {
+            step.seconds += other.seconds;
+            if let (Some(cost), Some(other)) = (&mut step.cost, &other.cost) {
+                cost.cpu_seconds += other.cpu_seconds;
+                cost.peak_mib = cost.peak_mib.max(other.peak_mib);
+            }
+        }
+    }
 }
 
 struct Step {
@@ -158,33 +199,79 @@ struct Value {
     is: f64,
 }
 
-/// Drains a backlog in one run: its cost.
-fn drain(stage: &Stage, events: u64, with_dbt: bool) -> anyhow::Result<Vec<Value>> {
-    let sizes = [
-        (
-            "rows and rejects in PostgreSQL",
-            "select coalesce(sum(pg_total_relation_size(c.oid)), 0)::bigint from pg_class c join pg_namespace n on n.oid = relnamespace where nspname in ('raw', 'ops') and relkind = 'r'",
-        ),
-        (
-            "the star and the marts beside it",
-            "select coalesce(sum(pg_total_relation_size(c.oid)), 0)::bigint from pg_class c join pg_namespace n on n.oid = relnamespace where nspname not in ('raw', 'ops', 'pg_catalog', 'information_schema') and nspname not like 'pg\\_toast%' and relkind = 'r'",
-        ),
-    ];
-    let size = |query: &str| stage.number(query);
-    let before = [size(sizes[0].1)?, size(sizes[1].1)?];
-    let servers = ["kafka", "namenode", "datanode", "postgres"];
-    let cpu = || {
-        servers
-            .iter()
-            .map(|name| cpu_seconds(name))
-            .collect::<anyhow::Result<Vec<f64>>>()
-    };
-    let (cpu_before, wal_before) = (cpu()?, wal(stage)?);
-    let Run { steps, raw_bytes } = run(stage, with_dbt)?;
-    let (cpu_after, wal_after) = (cpu()?, wal(stage)?);
+/// Whose processor time counts beside the tasks'.
+const SERVERS: [&str; 4] = ["kafka", "namenode", "datanode", "postgres"];
 
-    let millions = events as f64 / 1e6;
-    let per_event = |bytes: f64| bytes / events as f64;
+/// What the servers have used so far.
+struct Used {
+    /// Seconds of processor time of each of [`SERVERS`].
+    cpu: [f64; 4],
+    /// Written to PostgreSQL's log.
+    log_bytes: f64,
+}
+
+impl Used {
+    fn so_far(stage: &Stage) -> anyhow::Result<Used> {
+        let mut cpu = [0.0; 4];
+        for (seconds, server) in cpu.iter_mut().zip(SERVERS) {
+            *seconds = cpu_seconds(server)?;
+        }
+        let log_bytes = wal(stage)?;
+        Ok(Used { cpu, log_bytes })
+    }
+}
+
+/// Bytes of tables with their indexes.
+fn table_bytes(stage: &Stage, schemas: &str) -> anyhow::Result<f64> {
+    let bytes = stage.number(&format!(
+        "select coalesce(sum(pg_total_relation_size(c.oid)), 0)::bigint from pg_class c join pg_namespace n on n.oid = relnamespace where relkind = 'r' and {schemas}"
+    ))?;
+    Ok(bytes as f64)
+}
+
+const LANDING: &str = "nspname in ('raw', 'ops')";
+const WAREHOUSE: &str = "nspname not in ('raw', 'ops', 'pg_catalog', 'information_schema') and nspname not like 'pg\\_toast%'";
+
+/// Sends a backlog and drains it: in one run without dbt, or with dbt in runs of `dbt_piece` events at
+/// most. Its cost, without what sending it took.
+fn drain(
+    stage: &Stage,
+    backlog: u64,
+    seed: u64,
+    dbt_piece: Option<u64>,
+) -> anyhow::Result<Vec<Value>> {
+    let held = [table_bytes(stage, LANDING)?, table_bytes(stage, WAREHOUSE)?];
+    let mut whole: Option<Run> = None;
+    let mut used = Used {
+        cpu: [0.0; 4],
+        log_bytes: 0.0,
+    };
+    let mut sent = 0;
+    while sent < backlog {
+        let events = dbt_piece.unwrap_or(backlog).min(backlog - sent);
+        send(stage, events, seed + sent, &["--history-days", DAYS])?;
+        sent += events;
+        let before = Used::so_far(stage)?;
+        let run = run(stage, dbt_piece.is_some())?;
+        let after = Used::so_far(stage)?;
+        println!("{sent} of {backlog} events: {:.1} s", sum(&run.steps));
+        for (sum, (after, before)) in used.cpu.iter_mut().zip(after.cpu.iter().zip(before.cpu)) {
+            *sum += after - before;
+        }
+        used.log_bytes += after.log_bytes - before.log_bytes;
+        match &mut whole {
+            None => whole = Some(run),
+            Some(whole) => whole.add(&run),
+        }
+        if dbt_piece.is_some() {
+            forget_archived(stage)?;
+            tidy_up(stage)?;
+        }
+    }
+    let Run { steps, raw_bytes } = whole.context("a backlog of no events")?;
+
+    let millions = backlog as f64 / 1e6;
+    let per_event = |bytes: f64| bytes / backlog as f64;
     let mut values = Vec::new();
     let mut add = |what: &str, unit: &'static str, is: f64| {
         let what = what.to_owned();
@@ -203,25 +290,41 @@ fn drain(stage: &Stage, events: u64, with_dbt: bool) -> anyhow::Result<Vec<Value
             add(&format!("{name}, peak memory"), "MiB", cost.peak_mib);
         }
     }
-    // the star's size is no news where dbt has not run
-    let sizes = &sizes[..if with_dbt { 2 } else { 1 }];
-    for (server, (after, before)) in servers.iter().zip(cpu_after.iter().zip(&cpu_before)) {
-        let cpu = (after - before) / millions;
-        add(&format!("{server} meanwhile, CPU"), "µs/event", cpu);
+    for (server, seconds) in SERVERS.iter().zip(used.cpu) {
+        let what = format!("{server} meanwhile, CPU");
+        add(&what, "µs/event", seconds / millions);
     }
     let mut add_bytes = |what: &str, bytes: f64| add(what, "bytes/event", per_event(bytes));
     add_bytes("raw files on HDFS", raw_bytes as f64);
-    for ((what, query), before) in sizes.iter().zip(before) {
-        add_bytes(what, (size(query)? - before) as f64);
+    let landed = table_bytes(stage, LANDING)? - held[0];
+    add_bytes("rows and rejects in PostgreSQL", landed);
+    // the star's size is no news where dbt has not run
+    if dbt_piece.is_some() {
+        let built = table_bytes(stage, WAREHOUSE)? - held[1];
+        add_bytes("the star and the marts beside it", built);
     }
-    add_bytes("written to PostgreSQL's log", wal_after - wal_before);
+    add_bytes("written to PostgreSQL's log", used.log_bytes);
     for value in &values {
         println!(
-            "{events} events: {} {:.1} {}",
+            "{backlog} events: {} {:.1} {}",
             value.what, value.is, value.unit
         );
     }
     Ok(values)
+}
+
+/// Kafka lets go of what is archived, as its retention does in time: a long history need not lie on one
+/// disk three times.
+fn forget_archived(stage: &Stage) -> anyhow::Result<()> {
+    let offsets = stage.kafka.offsets(&stage.topic)?;
+    for (partition, (_, next)) in offsets.iter().enumerate() {
+        // the last one stays: `archive` compares it with the chain's
+        let partition = i32::try_from(partition)?;
+        stage
+            .kafka
+            .delete_records(&stage.topic, partition, next - 1)?;
+    }
+    Ok(())
 }
 
 /// Processor time that a server's container has used so far.

@@ -99,6 +99,11 @@ enum Benchmark {
             default_value = "0,1000000,10000000"
         )]
         histories: Vec<u64>,
+
+        /// Events at most that a run on the way to a history brings: what it sorts, and its own
+        /// tables, take as much disk again as these events
+        #[arg(long, env = "BENCH_HISTORY_PIECE", default_value_t = 10_000_000, value_parser = clap::value_parser!(u64).range(1..))]
+        piece: u64,
     },
     /// What a million events of a backlog cost from Kafka to PostgreSQL, one backlog after another
     Backlog {
@@ -134,7 +139,11 @@ fn main() -> anyhow::Result<()> {
         } => load::measure(events, spark_events, rounds)?,
         Benchmark::Delay { rate, seconds } => delay::measure(rate, seconds)?,
         Benchmark::Start => cold::measure(rounds)?,
-        Benchmark::History { events, histories } => history::measure(events, &histories)?,
+        Benchmark::History {
+            events,
+            histories,
+            piece,
+        } => history::measure(events, &histories, piece)?,
         Benchmark::Backlog { backlogs } => history::backlogs(&backlogs)?,
         Benchmark::Micro => micro::read()?,
         Benchmark::Report => Vec::new(),
