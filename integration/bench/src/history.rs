@@ -15,7 +15,7 @@ const PARTITIONS: i32 = 4;
 /// The history lies on so many days before today.
 const DAYS: &str = "30";
 
-/// dbt has all of the history to build at once.
+/// dbt may have all of a history to build at once.
 const PATIENCE: Duration = Duration::from_secs(3 * 3_600);
 
 /// A DAG run's worth of new events after each of these histories, on one growing stage. What comes on
@@ -203,6 +203,7 @@ struct Value {
 const SERVERS: [&str; 4] = ["kafka", "namenode", "datanode", "postgres"];
 
 /// What the servers have used so far.
+#[derive(Default)]
 struct Used {
     /// Seconds of processor time of each of [`SERVERS`].
     cpu: [f64; 4],
@@ -218,6 +219,13 @@ impl Used {
         }
         let log_bytes = wal(stage)?;
         Ok(Used { cpu, log_bytes })
+    }
+
+    fn add_between(&mut self, before: &Used, after: &Used) {
+        for (place, seconds) in self.cpu.iter_mut().enumerate() {
+            *seconds += after.cpu[place] - before.cpu[place];
+        }
+        self.log_bytes += after.log_bytes - before.log_bytes;
     }
 }
 
@@ -240,12 +248,10 @@ fn drain(
     seed: u64,
     dbt_piece: Option<u64>,
 ) -> anyhow::Result<Vec<Value>> {
-    let held = [table_bytes(stage, LANDING)?, table_bytes(stage, WAREHOUSE)?];
+    let landed_before = table_bytes(stage, LANDING)?;
+    let built_before = table_bytes(stage, WAREHOUSE)?;
     let mut whole: Option<Run> = None;
-    let mut used = Used {
-        cpu: [0.0; 4],
-        log_bytes: 0.0,
-    };
+    let mut used = Used::default();
     let mut sent = 0;
     while sent < backlog {
         let events = dbt_piece.unwrap_or(backlog).min(backlog - sent);
@@ -255,10 +261,7 @@ fn drain(
         let run = run(stage, dbt_piece.is_some())?;
         let after = Used::so_far(stage)?;
         println!("{sent} of {backlog} events: {:.1} s", sum(&run.steps));
-        for (sum, (after, before)) in used.cpu.iter_mut().zip(after.cpu.iter().zip(before.cpu)) {
-            *sum += after - before;
-        }
-        used.log_bytes += after.log_bytes - before.log_bytes;
+        used.add_between(&before, &after);
         match &mut whole {
             None => whole = Some(run),
             Some(whole) => whole.add(&run),
@@ -296,11 +299,11 @@ fn drain(
     }
     let mut add_bytes = |what: &str, bytes: f64| add(what, "bytes/event", per_event(bytes));
     add_bytes("raw files on HDFS", raw_bytes as f64);
-    let landed = table_bytes(stage, LANDING)? - held[0];
+    let landed = table_bytes(stage, LANDING)? - landed_before;
     add_bytes("rows and rejects in PostgreSQL", landed);
     // the star's size is no news where dbt has not run
     if dbt_piece.is_some() {
-        let built = table_bytes(stage, WAREHOUSE)? - held[1];
+        let built = table_bytes(stage, WAREHOUSE)? - built_before;
         add_bytes("the star and the marts beside it", built);
     }
     add_bytes("written to PostgreSQL's log", used.log_bytes);
