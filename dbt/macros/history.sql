@@ -12,6 +12,11 @@
     {{ return(built_relation("intermediate", "int_built_load")) }}
 {% endmacro %}
 
+{#- The events of earlier runs; none where there are none, or where all are built anew. -#}
+{% macro event_history() %}
+    {{ return(none if flags.FULL_REFRESH else built_relation("intermediate", "int_event")) }}
+{% endmacro %}
+
 {% macro whole_history() %}
     {%- if flags.FULL_REFRESH -%} {{ return(true) }} {%- endif -%}
     {%- if not execute -%} {{ return(false) }} {%- endif -%}
@@ -91,13 +96,4 @@
             ) }}
         {%- endif -%}
     {%- endif -%}
-{% endmacro %}
-
-{#- Whether a run's events are few beside all others: by size, which is known at once and never out of date. -#}
-{% macro few_new_events() %}
-    {%- if not execute -%} {{ return(false) }} {%- endif -%}
-    {{ return(run_query(
-        "select coalesce(6 * pg_table_size(to_regclass('intermediate.int_new_event'))"
-        ~ " < pg_table_size(to_regclass('intermediate.int_event')), false)"
-    ).columns[0][0]) }}
 {% endmacro %}

@@ -4,6 +4,11 @@
   "delete+insert" do not promise. None takes a lock that a reader would have to wait for.
 -#}
 
+{#- A condition: the columns of one relation are those of another. -#}
+{%- macro equal(columns, one, other) -%}
+    {%- for column in columns %}{{ one }}.{{ column }} = {{ other }}.{{ column }}{{ " and " if not loop.last }}{% endfor -%}
+{%- endmacro -%}
+
 {%- macro key_columns(unique_key) -%}
     {{ return([unique_key] if unique_key is string else unique_key) }}
 {%- endmacro -%}
@@ -42,17 +47,39 @@
     {%- endif -%}
 {%- endmacro -%}
 
-{#- insert_new: the row that came first stays. -#}
+{#-
+  insert_new: the row that came first stays. Copies are looked up, one by one, and left out (in `meta`,
+  `known_in` may name a table that has them already): for a row that is not there yet
+  `on conflict do nothing` costs more than that. Beside a second writer the key refuses what came twice, and the next run
+  goes on from there.
+-#}
 {% macro get_incremental_insert_new_sql(arg_dict) %}
     {{ check_foreign_keys(arg_dict) }}
     {%- set columns = get_quoted_csv(arg_dict["dest_columns"] | map(attribute="name")) -%}
+    {%- set keys = key_columns(arg_dict["unique_key"]) | join(", ") -%}
+    {%- set known_in = config.get("meta", {}).get("known_in") -%}
+    {%- set copies = "intermediate." ~ known_in if known_in else model.name ~ "__copies" -%}
+    {%- if not known_in %}
+        create temporary table {{ copies }} on commit drop as
+        select {{ keys }}
+        from {{ look_up(arg_dict["target_relation"], key_columns(arg_dict["unique_key"]), arg_dict["temp_relation"]) }} as stored;
+    {%- endif %}
+    {{ note_changes(arg_dict, "(select * from " ~ arg_dict["temp_relation"] ~ " where (" ~ keys ~ ") in (select " ~ keys ~ " from " ~ copies ~ "))") }}
     insert into {{ arg_dict["target_relation"] }} ({{ columns }})
-    select {{ columns }} from {{ arg_dict["temp_relation"] }}
-    on conflict ({{ key_columns(arg_dict["unique_key"]) | join(", ") }}) do nothing
+    select {{ columns }} from {{ arg_dict["temp_relation"] }} as new_row
+    where not exists (
+        select from {{ copies }} as copy
+        where {{ equal(key_columns(arg_dict["unique_key"]), "copy", "new_row") }}
+    )
 {% endmacro %}
 
 {#- upsert: the row is made what it is now; one that is so already is not written again. -#}
 {% macro get_incremental_upsert_sql(arg_dict) %}
+    {{ note_changes(arg_dict, replaced(arg_dict)) }}
+    {{ upsert(arg_dict) }}
+{% endmacro %}
+
+{% macro upsert(arg_dict) %}
     {%- set names = arg_dict["dest_columns"] | map(attribute="name") | list -%}
     {%- set columns = get_quoted_csv(names) -%}
     {%- set keys = key_columns(arg_dict["unique_key"]) -%}
@@ -78,18 +105,16 @@
   longer among them goes. For what is summed up over days: the last order may leave a day.
 -#}
 {% macro get_incremental_replace_sql(arg_dict) %}
+    {{ note_changes(arg_dict, replaced(arg_dict)) }}
     {%- set keys = key_columns(arg_dict["unique_key"]) -%}
     delete from {{ arg_dict["target_relation"] }} as current_row
     where
         {{ arg_dict["incremental_predicates"] | join(" and ") }}
         and not exists (
             select from {{ arg_dict["temp_relation"] }} as new_row
-            where
-                {% for key in keys -%}
-                    new_row.{{ key }} = current_row.{{ key }}{{ " and " if not loop.last }}
-                {%- endfor %}
+            where {{ equal(keys, "new_row", "current_row") }}
         );
-    {{ get_incremental_upsert_sql(arg_dict) }}
+    {{ upsert(arg_dict) }}
 {% endmacro %}
 
 {#-

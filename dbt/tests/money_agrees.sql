@@ -1,6 +1,6 @@
 -- What was earned on a day this run touched is the same in every mart that tells it: by order, by line, by day, by
 -- product.
-with touched as (
+with touched as materialized (
     select
         touched_day.date_sk,
         (

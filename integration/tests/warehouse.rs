@@ -452,3 +452,145 @@ fn reports_and_runs_of_dbt_do_not_wait_for_each_other() -> anyhow::Result<()> {
     report.batch_execute("rollback")?;
     Ok(())
 }
+
+/// Every mart that dbt sums up or puts together.
+fn digests(stage: &Stage) -> anyhow::Result<Vec<(String, String)>> {
+    let table = |table: &Table| -> anyhow::Result<(String, String)> {
+        let name = format!("marts.{}", table.name);
+        let digest = stage.digest(&name)?;
+        Ok((name, digest))
+    };
+    TABLES.iter().map(table).collect()
+}
+
+fn assert_sums_are_those_of_the_facts(stage: &Stage, when: &str) -> anyhow::Result<()> {
+    let tested = stage
+        .dbt_command(&["test", "--select", "tag:history"])
+        .run()?;
+    ensure!(tested.code == Some(0), "{when}: {tested:?}");
+    Ok(())
+}
+
+/// A run that is killed between a fact and what is summed up from it has written the first and not the second, as runs
+/// do here that leave the second out.
+#[test]
+fn sums_that_are_kept_up_miss_nothing_of_runs_that_were_cut_short() -> anyhow::Result<()> {
+    let stage = Stage::new("sums", 2)?;
+    // each time all that came before once more, and then what comes after it in the same sessions
+    let mut count = 0;
+    let mut more = || -> anyhow::Result<()> {
+        count += 2_000;
+        let words = count.to_string();
+        let options = repeatable("71", "2026-10-01T23:50:00Z", &words);
+        stage.task("produce").args(options).succeed()?;
+        stage.task("archive").succeed()?;
+        stage.task("load").succeed()?;
+        Ok(())
+    };
+    let cut_short = |options: &[&str]| -> anyhow::Result<()> {
+        let mut words = vec!["run", "--exclude", "funnel", "product_performance"];
+        words.extend(["int_customer_day+", "int_built_load"]);
+        words.extend(options);
+        let ended = stage.dbt_command(&words).run()?;
+        ensure!(ended.code == Some(0), "{ended:?}");
+        Ok(())
+    };
+    more()?;
+    stage.dbt().succeed()?;
+    let sessions = "select sum(sessions) from marts.funnel";
+    let sessions_before = stage.number(sessions)?;
+
+    // twice, with news in between; the sums are as they were
+    more()?;
+    cut_short(&[])?;
+    more()?;
+    cut_short(&[])?;
+    let noted = "select count(*) from intermediate.int_session_change where not anew";
+    ensure!(stage.number(noted)? > 0, "nothing is noted");
+    ensure!(stage.number(sessions)? == sessions_before, "not cut short");
+    stage.dbt().succeed()?;
+    ensure!(stage.number(sessions)? > sessions_before, "nothing came");
+    ensure!(stage.number(noted)? == 0, "notes are left");
+    assert_sums_are_those_of_the_facts(&stage, "cut short twice")?;
+    let whole = digests(&stage)?;
+
+    // what is not kept up is found
+    let by_one = |sign: &str| {
+        let change = format!("update marts.product_performance set searches = searches {sign} 1");
+        stage
+            .sql()?
+            .batch_execute(&change)
+            .map_err(anyhow::Error::from)
+    };
+    by_one("+")?;
+    let recount = ["test", "--select", "sums_are_those_of_the_facts"];
+    let tested = stage.dbt_command(&recount).run()?;
+    ensure!(tested.code == Some(1), "{tested:?}");
+    by_one("-")?;
+
+    // a full refresh that is cut short: the next run goes on from the facts as they are then
+    cut_short(&["--full-refresh"])?;
+    stage.dbt().succeed()?;
+    assert_sums_are_those_of_the_facts(&stage, "a full refresh, cut short")?;
+    ensure!(
+        digests(&stage)? == whole,
+        "a full refresh gives other marts"
+    );
+
+    // tables of a release that kept no notes, facts that are made anew, and sums that are wrong, which the test finds
+    stage.sql()?.batch_execute(
+        "drop table intermediate.int_session_change, intermediate.int_order_change;
+         drop table marts.fact_event, marts.fact_order_item;
+         update marts.funnel set sessions = sessions + 1;
+         update intermediate.int_customer_day set orders = orders + 1;
+         update marts.product_performance set searches = searches + 1",
+    )?;
+    stage.dbt().succeed()?;
+    assert_sums_are_those_of_the_facts(&stage, "without notes")?;
+    ensure!(digests(&stage)? == whole, "facts made anew are others");
+    Ok(())
+}
+
+/// An order that was completed twice keeps the lines of its latest completion, whatever comes later in its session.
+#[test]
+fn lines_of_an_order_stay_when_its_session_goes_on() -> anyhow::Result<()> {
+    let stage = Stage::new("lines", 1)?;
+    let event = |id: &str, second: u32, kind: &str, details: &str| {
+        format!(
+            r#"{{"timestamp":"2026-10-01T10:00:{second:02}Z","level":"INFO","service":"ecommerce-platform","event_type":"{kind}","event_id":"{id}",
+                "user_id":"user_1","session_id":"s1","product_id":"prod_1","session_duration":{second},"device_type":"mobile",
+                "geo_location":{{"country":"DE","city":"Bonn"}},"details":{details}}}"#
+        )
+    };
+    let completion = |id: &str, second: u32, amount: u32, items: &str| {
+        let details = format!(
+            r#"{{"order_id":"o1","amount":{amount},"items":[{items}],"shipping_method":"standard",
+                "delivery_estimate":"2026-10-05","completed_at":"2026-10-01T10:00:{second:02}Z"}}"#
+        );
+        event(id, second, "order_complete", &details)
+    };
+    let search =
+        r#"{"query":"lamp","results_count":1,"filters":{},"searched_at":"2026-10-01T10:00:30Z"}"#;
+    let two = r#"{"product_id":"prod_1","quantity":1},{"product_id":"prod_2","quantity":1}"#;
+    let one = r#"{"product_id":"prod_2","quantity":1}"#;
+    for (sent, lines) in [
+        (completion("a", 10, 4, two), 2),
+        (completion("b", 20, 3, one), 1),
+        (event("c", 30, "search", search), 1),
+    ] {
+        stage
+            .kafka
+            .send(&stage.topic, 0, &[Some(sent.as_bytes())])?;
+        stage.task("archive").succeed()?;
+        stage.task("load").succeed()?;
+        let rejects = stage.number("select count(*) from raw.reject")?;
+        ensure!(rejects == 0, "{sent} is rejected");
+        stage.dbt().succeed()?;
+        let found = stage.number("select count(*) from marts.fact_order_item")?;
+        ensure!(found == lines, "{found} lines after {sent}");
+        assert_sums_are_those_of_the_facts(&stage, &sent)?;
+    }
+    let sold = "select count(*) from marts.product_performance where orders = 1 and revenue = 3.00";
+    ensure!(stage.number(sold)? == 1, "sold to somebody else");
+    Ok(())
+}

@@ -1,5 +1,8 @@
 -- The session comes first in its index: sessions that begin about the same time lie together where their ids grow
 -- with time, and users, who come back, do not.
+-- Written after int_touched_event has looked at what came before.
+-- depends_on: {{ ref("int_touched_event") }}
+-- depends_on: {{ ref("int_known_event") }}
 -- Analyzed when it is new, for the run that goes on from here; later on autovacuum sees to it.
 {{
     config(
@@ -11,11 +14,10 @@
         indexes=[{"columns": ["session_id", "user_id"]}],
         post_hook=[
             "{{ ensure_index('order_id', condition='order_id is not null') }}",
-            "{{ ensure_index('event_date', 'brin') }}",
-            "{{ summarize_block_ranges() }}",
+            "{{ ensure_index('event_at', condition=\"event_type in ('order_failed', 'error')\") }}",
             "{% if not is_incremental() %}analyze {{ this }}{% endif %}",
         ],
-        meta={"new_rows": "view"},
+        meta={"new_rows": "view", "known_in": "int_known_event"},
     )
 }}
 {{ require_whole_history() }}

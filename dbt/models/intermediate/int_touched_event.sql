@@ -1,18 +1,76 @@
 -- Sessions are whole; so are orders that were tried in them, wherever else they were tried, with every purchase of
--- those other sessions, which may hold the address.
--- depends_on: {{ ref("int_new_event") }}
+-- those other sessions, which may hold the address. Read before int_event gets what is new, so that what is looked up
+-- there is only what came before.
 {{ config(post_hook="analyze {{ this }}") }}
 
-with
-{% if whole_history() %}
+{% set history = event_history() %}
+
+with came as (
+    select
+        new_event.event_id,
+        new_event.event_type,
+        new_event.event_at,
+        new_event.event_at::date as event_date,
+        new_event.user_id,
+        new_event.session_id,
+        new_event.product_id,
+        new_event.device_type,
+        new_event.geo_country,
+        new_event.geo_city,
+        new_event.order_id,
+        new_event.amount,
+        new_event.quantity,
+        new_event.items,
+        new_event.shipping_address,
+        new_event.shipping_method,
+        new_event.delivery_estimate,
+        new_event.completed_at,
+        new_event.attempted_amount,
+        new_event.failed_at,
+        new_event.error_code,
+        true as in_touched_session
+    from {{ ref("int_new_event") }} as new_event
+    where
+        not exists (
+            select from {{ ref("int_known_event") }} as known
+            where known.event_id = new_event.event_id
+        )
+),
+
+{% if history is none %}
+    touched as (
+        select * from came
+    )
+{% elif whole_history() %}
     touched as (
         select
-            event.*,
+            event.event_id,
+            event.event_type,
+            event.event_at,
+            event.event_date,
+            event.user_id,
+            event.session_id,
+            event.product_id,
+            event.device_type,
+            event.geo_country,
+            event.geo_city,
+            event.order_id,
+            event.amount,
+            event.quantity,
+            event.items,
+            event.shipping_address,
+            event.shipping_method,
+            event.delivery_estimate,
+            event.completed_at,
+            event.attempted_amount,
+            event.failed_at,
+            event.error_code,
             true as in_touched_session
-        from {{ ref("int_event") }} as event
+        from {{ history }} as event
+        union all
+        select * from came
     )
 {% else %}
-    {%- set one_by_one = few_new_events() %}
     touched_session as (
         select distinct
             session_id,
@@ -21,19 +79,65 @@ with
     ),
 
     session_event as (
-        select event.*
-        from {{ look_up(ref("int_event"), ["session_id", "user_id"], "touched_session", one_by_one) }} as event
+        select
+            event.event_id,
+            event.event_type,
+            event.event_at,
+            event.event_date,
+            event.user_id,
+            event.session_id,
+            event.product_id,
+            event.device_type,
+            event.geo_country,
+            event.geo_city,
+            event.order_id,
+            event.amount,
+            event.quantity,
+            event.items,
+            event.shipping_address,
+            event.shipping_method,
+            event.delivery_estimate,
+            event.completed_at,
+            event.attempted_amount,
+            event.failed_at,
+            event.error_code
+        from {{ look_up(history, ["session_id", "user_id"], "touched_session") }} as event
     ),
 
     touched_order as (
-        select distinct order_id
+        select new_event.order_id
+        from {{ ref("int_new_event") }} as new_event
+        where new_event.order_id is not null
+        union
+        select session_event.order_id
         from session_event
-        where order_id is not null
+        where session_event.order_id is not null
     ),
 
     order_event as (
-        select event.*
-        from {{ look_up(ref("int_event"), ["order_id"], "touched_order", one_by_one) }} as event
+        select
+            event.event_id,
+            event.event_type,
+            event.event_at,
+            event.event_date,
+            event.user_id,
+            event.session_id,
+            event.product_id,
+            event.device_type,
+            event.geo_country,
+            event.geo_city,
+            event.order_id,
+            event.amount,
+            event.quantity,
+            event.items,
+            event.shipping_address,
+            event.shipping_method,
+            event.delivery_estimate,
+            event.completed_at,
+            event.attempted_amount,
+            event.failed_at,
+            event.error_code
+        from {{ look_up(history, ["order_id"], "touched_order") }} as event
         where
             not exists (
                 select from touched_session
@@ -49,12 +153,35 @@ with
     ),
 
     purchase as (
-        select event.*
-        from {{ look_up(ref("int_event"), ["session_id", "user_id"], "other_session", one_by_one) }} as event
+        select
+            event.event_id,
+            event.event_type,
+            event.event_at,
+            event.event_date,
+            event.user_id,
+            event.session_id,
+            event.product_id,
+            event.device_type,
+            event.geo_country,
+            event.geo_city,
+            event.order_id,
+            event.amount,
+            event.quantity,
+            event.items,
+            event.shipping_address,
+            event.shipping_method,
+            event.delivery_estimate,
+            event.completed_at,
+            event.attempted_amount,
+            event.failed_at,
+            event.error_code
+        from {{ look_up(history, ["session_id", "user_id"], "other_session") }} as event
         where event.event_type = 'purchase'
     ),
 
     touched as (
+        select * from came
+        union all
         select
             session_event.*,
             true as in_touched_session

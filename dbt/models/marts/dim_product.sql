@@ -7,10 +7,11 @@ with catalog_product as (
 ),
 
 seen as (
-    select product_id from {{ ref("int_new_event") }}
+    -- each once from the beginning: there are few of them, which the sum of both would not know
+    select distinct product_id from {{ ref("int_new_event") }}
     union
     -- a basket may name what no event does
-    select line.value ->> 'product_id' as product_id
+    select distinct line.value ->> 'product_id' as product_id
     from {{ ref("int_new_event") }} as new_event
     cross join lateral jsonb_array_elements(new_event.items::jsonb) as line (value)
     union

@@ -1,9 +1,15 @@
+-- depends_on: {{ ref("int_order_change") }}
 {{
     config(
         incremental_strategy="upsert",
         unique_key="order_id",
-        post_hook="{{ ensure_index('date_sk') }}",
-        meta={"new_rows": "view"},
+        post_hook=["{{ ensure_index('date_sk') }}", "{{ note_anew() }}"],
+        meta={
+            "new_rows": "view",
+            "noted_in": "int_order_change",
+            "counted_by": "count_orders",
+            "replaces": ["order_id"],
+        },
     )
 }}
 {{ require_whole_history() }}

@@ -1,9 +1,16 @@
+-- depends_on: {{ ref("int_session_change") }}
 {{
     config(
         incremental_strategy="upsert",
         unique_key=["session_id", "user_id"],
         indexes=[{"columns": ["date_sk"]}],
-        meta={"new_rows": "view"},
+        post_hook="{{ note_anew() }}",
+        meta={
+            "new_rows": "view",
+            "noted_in": "int_session_change",
+            "counted_by": "count_sessions",
+            "replaces": ["session_id", "user_id"],
+        },
     )
 }}
 {{ require_whole_history() }}

@@ -13,25 +13,44 @@
 }}
 {{ require_whole_history() }}
 
-with new_failure as (
-    select event_at
-    from {{ ref("int_new_event") }}
-    where event_type in ('order_failed', 'error')
+with failure as (
+    select
+        event.user_id,
+        event.attempted_amount,
+        date_trunc('hour', event.event_at) as hour_at,
+        coalesce(event.error_code, event.event_type) as failure
+    from {{ ref("int_event") }} as event
+    {% if part_of_history() %}
+        inner join (
+            select distinct date_trunc('hour', new_event.event_at) as begins_at
+            from {{ ref("int_new_event") }} as new_event
+            where new_event.event_type in ('order_failed', 'error')
+        ) as touched_hour
+            on
+                event.event_at >= touched_hour.begins_at
+                and event.event_at < touched_hour.begins_at + interval '1 hour'
+    {% endif %}
+    where event.event_type in ('order_failed', 'error')
+),
+
+-- users are counted in a second step: to count them as distinct would sort all failures
+by_user as (
+    select
+        hour_at,
+        failure,
+        user_id,
+        count(*) as failures,
+        sum({{ cents("attempted_amount") }}) as attempted_amount
+    from failure
+    group by hour_at, failure, user_id
 )
 
 select
-    date_trunc('hour', event_at) as hour_at,
-    coalesce(error_code, event_type) as failure,
-    {{ date_sk("date_trunc('hour', event_at)") }} as date_sk,
-    count(*)::integer as failures,
-    count(distinct user_id)::integer as users,
-    coalesce(sum({{ cents("attempted_amount") }}), 0.00) as attempted_amount
-from {{ ref("int_event") }}
-where
-    event_type in ('order_failed', 'error')
-    {% if part_of_history() %}
-        -- an array, so that the block-range index finds the days
-        and event_date = any(array(select distinct new_failure.event_at::date from new_failure))
-        and date_trunc('hour', event_at) in (select date_trunc('hour', new_failure.event_at) from new_failure)
-    {% endif %}
-group by date_trunc('hour', event_at), coalesce(error_code, event_type)
+    hour_at,
+    failure,
+    {{ date_sk("hour_at") }} as date_sk,
+    sum(failures)::integer as failures,
+    count(*)::integer as users,
+    coalesce(sum(attempted_amount), 0.00) as attempted_amount
+from by_user
+group by hour_at, failure

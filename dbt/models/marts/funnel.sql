@@ -1,21 +1,46 @@
--- depends_on: {{ ref("int_touched_day") }}
+-- depends_on: {{ ref("fact_session") }}
+-- depends_on: {{ ref("int_session_change") }}
+{%- set notes = ["int_session_change"] %}
 {{
     config(
         incremental_strategy="replace",
         unique_key=["date_sk", "device_type", "geo_country"],
-        incremental_predicates=[replaced_days()],
+        incremental_predicates=[noted(notes, ["date_sk", "device_type", "geo_country"])],
+        pre_hook="{{ take_up(['int_session_change']) }}",
+        post_hook="{{ taken_up(['int_session_change']) }}",
     )
 }}
 {{ require_whole_history() }}
 
-select
-    date_sk,
-    coalesce(device_type, 'Unknown') as device_type,
-    coalesce(geo_country, 'Unknown') as geo_country,
-    count(*)::integer as sessions,
-    count(*) filter (where has_search)::integer as searched,
-    count(*) filter (where has_purchase)::integer as purchased,
-    count(*) filter (where has_completion)::integer as completed
-from {{ ref("fact_session") }}
-where {{ touched_days("date_sk") }}
-group by date_sk, coalesce(device_type, 'Unknown'), coalesce(geo_country, 'Unknown')
+{% if goes_on(notes) %}
+    with change as (
+        select
+            date_sk,
+            device_type,
+            geo_country,
+            sum(sessions) as sessions,
+            sum(searched) as searched,
+            sum(purchased) as purchased,
+            sum(completed) as completed
+        from {{ ref("int_session_change") }}
+        group by date_sk, device_type, geo_country
+    )
+
+    select
+        change.date_sk,
+        change.device_type,
+        change.geo_country,
+        (coalesce(current_row.sessions, 0) + change.sessions)::integer as sessions,
+        (coalesce(current_row.searched, 0) + change.searched)::integer as searched,
+        (coalesce(current_row.purchased, 0) + change.purchased)::integer as purchased,
+        (coalesce(current_row.completed, 0) + change.completed)::integer as completed
+    from change
+    left join {{ this }} as current_row
+        on
+            change.date_sk = current_row.date_sk
+            and change.device_type = current_row.device_type
+            and change.geo_country = current_row.geo_country
+    where coalesce(current_row.sessions, 0) + change.sessions != 0
+{% else %}
+    {{ count_sessions(ref("fact_session")) }}
+{% endif %}

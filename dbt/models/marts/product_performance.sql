@@ -1,49 +1,95 @@
--- depends_on: {{ ref("int_touched_day") }}
+-- depends_on: {{ ref("fact_event") }}
+-- depends_on: {{ ref("fact_order_item") }}
+-- depends_on: {{ ref("int_interest_change") }}
+-- depends_on: {{ ref("int_sales_change") }}
+{%- set notes = ["int_interest_change", "int_sales_change"] %}
 {{
     config(
         incremental_strategy="replace",
         unique_key=["product_id", "date_sk"],
-        incremental_predicates=[replaced_days()],
+        incremental_predicates=[noted(notes, ["product_id", "date_sk"])],
         indexes=[{"columns": ["date_sk"]}],
+        pre_hook="{{ take_up(['int_interest_change', 'int_sales_change']) }}",
+        post_hook="{{ taken_up(['int_interest_change', 'int_sales_change']) }}",
     )
 }}
 {{ require_whole_history() }}
 
-with interest as (
-    select
-        product_id,
-        date_sk,
-        count(*) filter (where event_type = 'search')::integer as searches,
-        count(*) filter (where event_type = 'purchase')::integer as purchases,
-        count(*) filter (where event_type = 'order_failed')::integer as failed_orders,
-        count(*) filter (where event_type = 'error')::integer as errors
-    from {{ ref("fact_event") }}
-    where event_type != 'order_complete' and {{ touched_days("date_sk") }}
-    group by product_id, date_sk
-),
+{% if goes_on(notes) %}
+    with interest as (
+        select
+            product_id,
+            date_sk,
+            sum(searches) as searches,
+            sum(purchases) as purchases,
+            sum(failed_orders) as failed_orders,
+            sum(errors) as errors
+        from {{ ref("int_interest_change") }}
+        group by product_id, date_sk
+    ),
 
-sold as (
+    sold as (
+        select
+            product_id,
+            date_sk,
+            sum(orders) as orders,
+            sum(quantity) as quantity,
+            sum(revenue) as revenue
+        from {{ ref("int_sales_change") }}
+        group by product_id, date_sk
+    ),
+{% else %}
+    with interest as (
+        {{ count_interest(ref("fact_event")) }}
+    ),
+
+    sold as (
+        {{ count_sales(ref("fact_order_item")) }}
+    ),
+{% endif %}
+
+change as (
     select
-        product_id,
-        date_sk,
-        -- a basket may have a product on two of its lines
-        count(distinct order_id)::integer as orders,
-        sum(quantity)::bigint as quantity,
-        sum(amount) as revenue
-    from {{ ref("fact_order_item") }}
-    where {{ touched_days("date_sk") }}
-    group by product_id, date_sk
+        coalesce(interest.product_id, sold.product_id) as product_id,
+        coalesce(interest.date_sk, sold.date_sk) as date_sk,
+        coalesce(interest.searches, 0) as searches,
+        coalesce(interest.purchases, 0) as purchases,
+        coalesce(interest.failed_orders, 0) as failed_orders,
+        coalesce(interest.errors, 0) as errors,
+        coalesce(sold.orders, 0) as orders,
+        coalesce(sold.quantity, 0) as quantity,
+        coalesce(sold.revenue, 0.00) as revenue
+    from interest
+    full join sold on interest.product_id = sold.product_id and interest.date_sk = sold.date_sk
 )
 
+{% if goes_on(notes) %}
+    , summed as (
+        select
+            change.product_id,
+            change.date_sk,
+            coalesce(current_row.searches, 0) + change.searches as searches,
+            coalesce(current_row.purchases, 0) + change.purchases as purchases,
+            coalesce(current_row.failed_orders, 0) + change.failed_orders as failed_orders,
+            coalesce(current_row.errors, 0) + change.errors as errors,
+            coalesce(current_row.orders, 0) + change.orders as orders,
+            coalesce(current_row.quantity, 0) + change.quantity as quantity,
+            coalesce(current_row.revenue, 0.00) + change.revenue as revenue
+        from change
+        left join {{ this }} as current_row
+            on change.product_id = current_row.product_id and change.date_sk = current_row.date_sk
+    )
+{% endif %}
+
 select
-    coalesce(interest.product_id, sold.product_id) as product_id,
-    coalesce(interest.date_sk, sold.date_sk) as date_sk,
-    coalesce(interest.searches, 0) as searches,
-    coalesce(interest.purchases, 0) as purchases,
-    coalesce(interest.failed_orders, 0) as failed_orders,
-    coalesce(interest.errors, 0) as errors,
-    coalesce(sold.orders, 0) as orders,
-    coalesce(sold.quantity, 0) as quantity,
-    coalesce(sold.revenue, 0.00) as revenue
-from interest
-full join sold on interest.product_id = sold.product_id and interest.date_sk = sold.date_sk
+    product_id,
+    date_sk,
+    searches::integer as searches,
+    purchases::integer as purchases,
+    failed_orders::integer as failed_orders,
+    errors::integer as errors,
+    orders::integer as orders,
+    quantity::bigint as quantity,
+    revenue
+from {{ "summed" if goes_on(notes) else "change" }}
+where (searches, purchases, failed_orders, errors, orders) != (0, 0, 0, 0, 0)

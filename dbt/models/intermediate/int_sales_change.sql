@@ -1,0 +1,19 @@
+{{
+    config(
+        materialized="incremental",
+        incremental_strategy="append",
+        on_schema_change="fail",
+        contract={"enforced": true},
+    )
+}}
+
+select
+    null::text as product_id,
+    null::integer as date_sk,
+    null::integer as orders,
+    null::bigint as quantity,
+    null::numeric as revenue,
+    true as anew
+{% if is_incremental() %}
+    where false
+{% endif %}
