@@ -299,6 +299,6 @@ fn the_star_has_the_promised_columns_and_dbt_unit_tests_pass() -> anyhow::Result
         .dbt_command(&["test", "--select", "test_type:unit"])
         .run()?;
     ensure!(unit.code == Some(0), "{unit:?}");
-    ensure!(unit.stdout.contains("PASS=18 "), "{unit:?}");
+    ensure!(unit.stdout.contains("PASS=21 "), "{unit:?}");
     Ok(())
 }

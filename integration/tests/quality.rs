@@ -46,7 +46,7 @@ fn a_wrong_row_stops_the_run_and_is_kept() -> anyhow::Result<()> {
         "it does not say where: {error}"
     );
     let found = sql.query(
-        "select date_sk, (by_line - by_order)::text, by_product = by_line, by_day = by_order
+        "select date_sk, (by_line - by_order)::text, by_product = by_order, by_day = by_order
          from test_failures.money_agrees",
         &[],
     )?;
