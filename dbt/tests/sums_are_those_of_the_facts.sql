@@ -1,5 +1,5 @@
--- Sums that are kept up by what changed in a fact are the sums of the whole fact. Over the whole history, so not in every
--- build: `dbt test --select tag:history`. A run that was killed is made good by the next one: right after that.
+-- Sums that are kept up by what changed in a fact are the sums of the whole fact. Over the whole history, so not in
+-- every build: `dbt test --select tag:history`. A run that was killed is made good by the next one: right after that.
 {{ config(tags=["history"]) }}
 
 with counted_session as (
@@ -20,8 +20,8 @@ counted_line as (
 
 counted_product as (
     select
-        product_id,
-        date_sk,
+        coalesce(counted_event.product_id, counted_line.product_id) as product_id,
+        coalesce(counted_event.date_sk, counted_line.date_sk) as date_sk,
         coalesce(counted_event.searches, 0) as searches,
         coalesce(counted_event.purchases, 0) as purchases,
         coalesce(counted_event.failed_orders, 0) as failed_orders,
@@ -30,33 +30,48 @@ counted_product as (
         coalesce(counted_line.quantity, 0) as quantity,
         coalesce(counted_line.revenue, 0) as revenue
     from counted_event
-    full join counted_line using (product_id, date_sk)
+    full join counted_line
+        on counted_event.product_id = counted_line.product_id and counted_event.date_sk = counted_line.date_sk
 ),
 
 kept_up as (
-    select 'funnel' as mart, to_jsonb(funnel) as kept from {{ ref("funnel") }} as funnel
+    select
+        'funnel' as sum_of,
+        to_jsonb(funnel) as held
+    from {{ ref("funnel") }} as funnel
     union all
-    select 'int_customer_day' as mart, to_jsonb(customer_day) as kept from {{ ref("int_customer_day") }} as customer_day
+    select
+        'int_customer_day' as sum_of,
+        to_jsonb(customer_day) as held
+    from {{ ref("int_customer_day") }} as customer_day
     union all
-    select 'product_performance' as mart, to_jsonb(product) as kept from {{ ref("product_performance") }} as product
+    select
+        'product_performance' as sum_of,
+        to_jsonb(product) as held
+    from {{ ref("product_performance") }} as product
 ),
 
 counted as (
-    select 'funnel' as mart, to_jsonb(counted_session) as kept from counted_session
+    select
+        'funnel' as sum_of,
+        to_jsonb(counted_session) as held
+    from counted_session
     union all
-    select 'int_customer_day' as mart, to_jsonb(counted_order) as kept from counted_order
+    select
+        'int_customer_day' as sum_of,
+        to_jsonb(counted_order) as held
+    from counted_order
     union all
-    select 'product_performance' as mart, to_jsonb(counted_product) as kept from counted_product
+    select
+        'product_performance' as sum_of,
+        to_jsonb(counted_product) as held
+    from counted_product
 )
 
-(
-    select 'kept up' as side, kept_up.* from kept_up
-    except
-    select 'kept up' as side, counted.* from counted
-)
-union all
-(
-    select 'counted' as side, counted.* from counted
-    except
-    select 'counted' as side, kept_up.* from kept_up
-)
+select
+    coalesce(kept_up.sum_of, counted.sum_of) as sum_of,
+    kept_up.held as kept_up,
+    counted.held as counted
+from kept_up
+full join counted on kept_up.sum_of = counted.sum_of and kept_up.held = counted.held
+where kept_up.held is null or counted.held is null

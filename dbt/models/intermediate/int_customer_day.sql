@@ -16,7 +16,8 @@
     )
 }}
 
-{% if goes_on(notes) %}
+{% set from_notes = goes_on(notes) %}
+{% if from_notes %}
     with change as (
         select
             date_sk,

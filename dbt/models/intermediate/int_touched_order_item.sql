@@ -19,7 +19,7 @@ with completion as (
         )
     {% if not whole_history() %}
         union all
-        -- the catalog knows a product now that it did not when the order was built
+        -- the catalog knows a product now that it did not when the order was built, by a run before this one
         select
             event.order_id,
             event.user_id,
@@ -27,7 +27,7 @@ with completion as (
             event.event_id,
             event.amount,
             event.items
-        from {{ ref("int_event") }} as event
+        from {{ event_history() }} as event
         where
             event.event_type = 'order_complete'
             and event.order_id in (

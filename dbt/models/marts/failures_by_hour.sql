@@ -13,7 +13,13 @@
 }}
 {{ require_whole_history() }}
 
-with failure as (
+with touched_hour as (
+    select distinct date_trunc('hour', event_at) as begins_at
+    from {{ ref("int_new_event") }}
+    where event_type in ('order_failed', 'error')
+),
+
+failure as (
     select
         event.user_id,
         event.attempted_amount,
@@ -21,11 +27,7 @@ with failure as (
         coalesce(event.error_code, event.event_type) as failure
     from {{ ref("int_event") }} as event
     {% if part_of_history() %}
-        inner join (
-            select distinct date_trunc('hour', new_event.event_at) as begins_at
-            from {{ ref("int_new_event") }} as new_event
-            where new_event.event_type in ('order_failed', 'error')
-        ) as touched_hour
+        inner join touched_hour
             on
                 event.event_at >= touched_hour.begins_at
                 and event.event_at < touched_hour.begins_at + interval '1 hour'

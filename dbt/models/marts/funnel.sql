@@ -12,7 +12,8 @@
 }}
 {{ require_whole_history() }}
 
-{% if goes_on(notes) %}
+{% set from_notes = goes_on(notes) %}
+{% if from_notes %}
     with change as (
         select
             date_sk,

@@ -15,7 +15,8 @@
 }}
 {{ require_whole_history() }}
 
-{% if goes_on(notes) %}
+{% set from_notes = goes_on(notes) %}
+{% if from_notes %}
     with interest as (
         select
             product_id,
@@ -63,33 +64,26 @@ change as (
     full join sold on interest.product_id = sold.product_id and interest.date_sk = sold.date_sk
 )
 
-{% if goes_on(notes) %}
-    , summed as (
-        select
-            change.product_id,
-            change.date_sk,
-            coalesce(current_row.searches, 0) + change.searches as searches,
-            coalesce(current_row.purchases, 0) + change.purchases as purchases,
-            coalesce(current_row.failed_orders, 0) + change.failed_orders as failed_orders,
-            coalesce(current_row.errors, 0) + change.errors as errors,
-            coalesce(current_row.orders, 0) + change.orders as orders,
-            coalesce(current_row.quantity, 0) + change.quantity as quantity,
-            coalesce(current_row.revenue, 0.00) + change.revenue as revenue
-        from change
-        left join {{ this }} as current_row
-            on change.product_id = current_row.product_id and change.date_sk = current_row.date_sk
-    )
+{% if from_notes %}
+    select
+        change.product_id,
+        change.date_sk,
+        (coalesce(current_row.searches, 0) + change.searches)::integer as searches,
+        (coalesce(current_row.purchases, 0) + change.purchases)::integer as purchases,
+        (coalesce(current_row.failed_orders, 0) + change.failed_orders)::integer as failed_orders,
+        (coalesce(current_row.errors, 0) + change.errors)::integer as errors,
+        (coalesce(current_row.orders, 0) + change.orders)::integer as orders,
+        (coalesce(current_row.quantity, 0) + change.quantity)::bigint as quantity,
+        coalesce(current_row.revenue, 0.00) + change.revenue as revenue
+    from change
+    left join {{ this }} as current_row
+        on change.product_id = current_row.product_id and change.date_sk = current_row.date_sk
+    where
+        coalesce(current_row.searches, 0) + change.searches != 0
+        or coalesce(current_row.purchases, 0) + change.purchases != 0
+        or coalesce(current_row.failed_orders, 0) + change.failed_orders != 0
+        or coalesce(current_row.errors, 0) + change.errors != 0
+        or coalesce(current_row.orders, 0) + change.orders != 0
+{% else %}
+    select * from change
 {% endif %}
-
-select
-    product_id,
-    date_sk,
-    searches::integer as searches,
-    purchases::integer as purchases,
-    failed_orders::integer as failed_orders,
-    errors::integer as errors,
-    orders::integer as orders,
-    quantity::bigint as quantity,
-    revenue
-from {{ "summed" if goes_on(notes) else "change" }}
-where (searches, purchases, failed_orders, errors, orders) != (0, 0, 0, 0, 0)
