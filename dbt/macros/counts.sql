@@ -55,3 +55,19 @@
     from {{ lines }}
     group by product_id, date_sk
 {%- endmacro %}
+
+{#- Both of these in one row for a product and day. -#}
+{% macro interest_and_sales(interest, sales) -%}
+    select
+        coalesce(interest.product_id, sales.product_id) as product_id,
+        coalesce(interest.date_sk, sales.date_sk) as date_sk,
+        coalesce(interest.searches, 0) as searches,
+        coalesce(interest.purchases, 0) as purchases,
+        coalesce(interest.failed_orders, 0) as failed_orders,
+        coalesce(interest.errors, 0) as errors,
+        coalesce(sales.orders, 0) as orders,
+        coalesce(sales.quantity, 0) as quantity,
+        coalesce(sales.revenue, 0.00) as revenue
+    from {{ interest }} as interest
+    full join {{ sales }} as sales on interest.product_id = sales.product_id and interest.date_sk = sales.date_sk
+{%- endmacro %}

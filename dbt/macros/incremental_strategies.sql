@@ -4,11 +4,6 @@
   "delete+insert" do not promise. None takes a lock that a reader would have to wait for.
 -#}
 
-{#- A condition: the columns of one relation are those of another. -#}
-{%- macro equal(columns, one, other) -%}
-    {%- for column in columns %}{{ one }}.{{ column }} = {{ other }}.{{ column }}{{ " and " if not loop.last }}{% endfor -%}
-{%- endmacro -%}
-
 {%- macro key_columns(unique_key) -%}
     {{ return([unique_key] if unique_key is string else unique_key) }}
 {%- endmacro -%}

@@ -10,7 +10,7 @@
         cross join lateral (
             select stored.*
             from {{ relation }} as stored
-            where {% for key in keys %}stored.{{ key }} = wanted.{{ key }}{{ " and " if not loop.last }}{% endfor %}
+            where {{ equal(keys, "stored", "wanted") }}
             offset 0  -- or PostgreSQL makes a join of it
         ) as stored
     )

@@ -19,19 +19,7 @@ counted_line as (
 ),
 
 counted_product as (
-    select
-        coalesce(counted_event.product_id, counted_line.product_id) as product_id,
-        coalesce(counted_event.date_sk, counted_line.date_sk) as date_sk,
-        coalesce(counted_event.searches, 0) as searches,
-        coalesce(counted_event.purchases, 0) as purchases,
-        coalesce(counted_event.failed_orders, 0) as failed_orders,
-        coalesce(counted_event.errors, 0) as errors,
-        coalesce(counted_line.orders, 0) as orders,
-        coalesce(counted_line.quantity, 0) as quantity,
-        coalesce(counted_line.revenue, 0) as revenue
-    from counted_event
-    full join counted_line
-        on counted_event.product_id = counted_line.product_id and counted_event.date_sk = counted_line.date_sk
+    {{ interest_and_sales("counted_event", "counted_line") }}
 ),
 
 kept_up as (

@@ -11,8 +11,8 @@
         incremental_predicates=[noted(notes, ["date_sk", "user_id"])],
         on_schema_change="fail",
         contract={"enforced": true},
-        pre_hook="{{ take_up(['int_order_change']) }}",
-        post_hook="{{ taken_up(['int_order_change']) }}",
+        pre_hook="{{ take_up(" ~ notes ~ ") }}",
+        post_hook="{{ taken_up(" ~ notes ~ ") }}",
     )
 }}
 

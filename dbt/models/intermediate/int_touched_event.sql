@@ -5,73 +5,15 @@
 
 {% set history = event_history() %}
 
-with came as (
-    select
-        new_event.event_id,
-        new_event.event_type,
-        new_event.event_at,
-        new_event.event_at::date as event_date,
-        new_event.user_id,
-        new_event.session_id,
-        new_event.product_id,
-        new_event.device_type,
-        new_event.geo_country,
-        new_event.geo_city,
-        new_event.order_id,
-        new_event.amount,
-        new_event.quantity,
-        new_event.items,
-        new_event.shipping_address,
-        new_event.shipping_method,
-        new_event.delivery_estimate,
-        new_event.completed_at,
-        new_event.attempted_amount,
-        new_event.failed_at,
-        new_event.error_code,
-        true as in_touched_session
-    from {{ ref("int_new_event") }} as new_event
-    where
-        not exists (
-            select from {{ ref("int_known_event") }} as known
-            where known.event_id = new_event.event_id
-        )
-),
-
-{% if history is none %}
-    touched as (
-        select * from came
-    )
-{% elif whole_history() %}
-    touched as (
+{% if history is not none and whole_history() %}
+    with looked_up as (
         select
-            event.event_id,
-            event.event_type,
-            event.event_at,
-            event.event_date,
-            event.user_id,
-            event.session_id,
-            event.product_id,
-            event.device_type,
-            event.geo_country,
-            event.geo_city,
-            event.order_id,
-            event.amount,
-            event.quantity,
-            event.items,
-            event.shipping_address,
-            event.shipping_method,
-            event.delivery_estimate,
-            event.completed_at,
-            event.attempted_amount,
-            event.failed_at,
-            event.error_code,
+            event.*,
             true as in_touched_session
         from {{ history }} as event
-        union all
-        select * from came
     )
-{% else %}
-    touched_session as (
+{% elif history is not none %}
+    with touched_session as (
         select distinct
             session_id,
             user_id
@@ -79,28 +21,7 @@ with came as (
     ),
 
     session_event as (
-        select
-            event.event_id,
-            event.event_type,
-            event.event_at,
-            event.event_date,
-            event.user_id,
-            event.session_id,
-            event.product_id,
-            event.device_type,
-            event.geo_country,
-            event.geo_city,
-            event.order_id,
-            event.amount,
-            event.quantity,
-            event.items,
-            event.shipping_address,
-            event.shipping_method,
-            event.delivery_estimate,
-            event.completed_at,
-            event.attempted_amount,
-            event.failed_at,
-            event.error_code
+        select event.*
         from {{ look_up(history, ["session_id", "user_id"], "touched_session") }} as event
     ),
 
@@ -115,28 +36,7 @@ with came as (
     ),
 
     order_event as (
-        select
-            event.event_id,
-            event.event_type,
-            event.event_at,
-            event.event_date,
-            event.user_id,
-            event.session_id,
-            event.product_id,
-            event.device_type,
-            event.geo_country,
-            event.geo_city,
-            event.order_id,
-            event.amount,
-            event.quantity,
-            event.items,
-            event.shipping_address,
-            event.shipping_method,
-            event.delivery_estimate,
-            event.completed_at,
-            event.attempted_amount,
-            event.failed_at,
-            event.error_code
+        select event.*
         from {{ look_up(history, ["order_id"], "touched_order") }} as event
         where
             not exists (
@@ -153,35 +53,12 @@ with came as (
     ),
 
     purchase as (
-        select
-            event.event_id,
-            event.event_type,
-            event.event_at,
-            event.event_date,
-            event.user_id,
-            event.session_id,
-            event.product_id,
-            event.device_type,
-            event.geo_country,
-            event.geo_city,
-            event.order_id,
-            event.amount,
-            event.quantity,
-            event.items,
-            event.shipping_address,
-            event.shipping_method,
-            event.delivery_estimate,
-            event.completed_at,
-            event.attempted_amount,
-            event.failed_at,
-            event.error_code
+        select event.*
         from {{ look_up(history, ["session_id", "user_id"], "other_session") }} as event
         where event.event_type = 'purchase'
     ),
 
-    touched as (
-        select * from came
-        union all
+    looked_up as (
         select
             session_event.*,
             true as in_touched_session
@@ -200,26 +77,58 @@ with came as (
 {% endif %}
 
 select
-    event_id,
-    event_type,
-    event_at,
-    event_date,
-    user_id,
-    session_id,
-    product_id,
-    device_type,
-    geo_country,
-    geo_city,
-    order_id,
-    amount,
-    quantity,
-    items,
-    shipping_address,
-    shipping_method,
-    delivery_estimate,
-    completed_at,
-    attempted_amount,
-    failed_at,
-    error_code,
-    in_touched_session
-from touched
+    new_event.event_id,
+    new_event.event_type,
+    new_event.event_at,
+    new_event.event_at::date as event_date,
+    new_event.user_id,
+    new_event.session_id,
+    new_event.product_id,
+    new_event.device_type,
+    new_event.geo_country,
+    new_event.geo_city,
+    new_event.order_id,
+    new_event.amount,
+    new_event.quantity,
+    new_event.items,
+    new_event.shipping_address,
+    new_event.shipping_method,
+    new_event.delivery_estimate,
+    new_event.completed_at,
+    new_event.attempted_amount,
+    new_event.failed_at,
+    new_event.error_code,
+    true as in_touched_session
+from {{ ref("int_new_event") }} as new_event
+where
+    not exists (
+        select from {{ ref("int_known_event") }} as known
+        where known.event_id = new_event.event_id
+    )
+{% if history is not none %}
+    union all
+    select
+        event_id,
+        event_type,
+        event_at,
+        event_date,
+        user_id,
+        session_id,
+        product_id,
+        device_type,
+        geo_country,
+        geo_city,
+        order_id,
+        amount,
+        quantity,
+        items,
+        shipping_address,
+        shipping_method,
+        delivery_estimate,
+        completed_at,
+        attempted_amount,
+        failed_at,
+        error_code,
+        in_touched_session
+    from looked_up
+{% endif %}

@@ -6,8 +6,8 @@
         incremental_strategy="replace",
         unique_key=["date_sk", "device_type", "geo_country"],
         incremental_predicates=[noted(notes, ["date_sk", "device_type", "geo_country"])],
-        pre_hook="{{ take_up(['int_session_change']) }}",
-        post_hook="{{ taken_up(['int_session_change']) }}",
+        pre_hook="{{ take_up(" ~ notes ~ ") }}",
+        post_hook="{{ taken_up(" ~ notes ~ ") }}",
     )
 }}
 {{ require_whole_history() }}

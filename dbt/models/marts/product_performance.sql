@@ -9,8 +9,8 @@
         unique_key=["product_id", "date_sk"],
         incremental_predicates=[noted(notes, ["product_id", "date_sk"])],
         indexes=[{"columns": ["date_sk"]}],
-        pre_hook="{{ take_up(['int_interest_change', 'int_sales_change']) }}",
-        post_hook="{{ taken_up(['int_interest_change', 'int_sales_change']) }}",
+        pre_hook="{{ take_up(" ~ notes ~ ") }}",
+        post_hook="{{ taken_up(" ~ notes ~ ") }}",
     )
 }}
 {{ require_whole_history() }}
@@ -50,18 +50,7 @@
 {% endif %}
 
 change as (
-    select
-        coalesce(interest.product_id, sold.product_id) as product_id,
-        coalesce(interest.date_sk, sold.date_sk) as date_sk,
-        coalesce(interest.searches, 0) as searches,
-        coalesce(interest.purchases, 0) as purchases,
-        coalesce(interest.failed_orders, 0) as failed_orders,
-        coalesce(interest.errors, 0) as errors,
-        coalesce(sold.orders, 0) as orders,
-        coalesce(sold.quantity, 0) as quantity,
-        coalesce(sold.revenue, 0.00) as revenue
-    from interest
-    full join sold on interest.product_id = sold.product_id and interest.date_sk = sold.date_sk
+    {{ interest_and_sales("interest", "sold") }}
 )
 
 {% if from_notes %}
