@@ -53,7 +53,14 @@ impl Server {
 
     /// Lets it stand still, as an overloaded or frozen machine would.
     pub fn pause(&self) -> anyhow::Result<Paused<'_>> {
-        docker(&["pause", &self.container])?;
+        // cgroup v1 freezes a process only when none of its threads waits for a disk: runc tries for
+        // a moment, thaws it again and leaves another try to its caller
+        wait_until("the server stands still", || {
+            match docker(&["pause", &self.container]) {
+                Err(failure) if failure.to_string().contains("unable to freeze") => Ok(false),
+                paused => paused.map(|_| true),
+            }
+        })?;
         ensure!(self.state("Status")? == "paused", "it is not paused");
         Ok(Paused(self))
     }
