@@ -20,40 +20,41 @@ const PATIENCE: Duration = Duration::from_secs(3 * 3_600);
 
 /// A DAG run's worth of new events after each of these histories, on one growing stage. What comes on
 /// the way to a history is a backlog, drained in runs of `piece` events at most: that gives the cost of
-/// a million events.
-pub fn measure(events: u64, histories: &[u64], piece: u64) -> anyhow::Result<Vec<Figure>> {
+/// a million events. What is measured is given to `keep` at once: a long history may take all the disk
+/// there is.
+pub fn measure(
+    events: u64,
+    histories: &[u64],
+    piece: u64,
+    keep: &dyn Fn(Vec<Figure>) -> anyhow::Result<()>,
+) -> anyhow::Result<()> {
+    let making = Measured::run(&Stage::new("bench_first", PARTITIONS)?, events, 0)?;
+    println!("a run that makes the tables: {:.1} s", making.sum());
     let stage = Stage::new("bench_history", PARTITIONS)?;
+    // a run with nothing to do makes the tables
+    run(&stage, true)?;
+    tidy_up(&stage)?;
     let mut held = 0;
-    let mut first_run: Option<(u64, Vec<Step>)> = None;
-    let mut first_added: Option<(u64, f64)> = None;
+    let mut first: Option<(u64, Measured)> = None;
     let mut drained = Drained::new("million", Some(piece));
-    let mut figures = Vec::new();
     for history in histories {
         if *history > held {
             let backlog = history - held;
-            figures.extend(drained.beside_the_first(&stage, backlog, held)?);
+            keep(drained.beside_the_first(&stage, backlog, held)?)?;
         }
-        send(&stage, events, held + 1, &[])?;
+        let measured = Measured::run(&stage, events, held + 1)?;
         held = history + events;
-        let steps = run(&stage, true)?.steps;
-        for step in &steps {
-            println!(
-                "after {history} events: {} {:.1} s",
-                step.name, step.seconds
-            );
+        for (name, seconds) in measured.values() {
+            println!("after {history} events: {name} {seconds:.1} s");
         }
-        let Some((least, base)) = &first_run else {
-            first_run = Some((*history, steps));
+        let Some((least, base)) = &first else {
+            keep(vec![making.makes_tables(events, *history, &measured)])?;
+            first = Some((*history, measured));
             continue;
         };
-        figures.extend(runs(events, *history, &steps, *least, base));
-        // the first run makes the tables; what grows with history shows beside one that adds to them
-        match first_added {
-            None => first_added = Some((*history, sum(&steps))),
-            Some((few, base)) => figures.push(sums(events, *history, sum(&steps), few, base)),
-        }
+        keep(measured.beside(events, *history, *least, base))?;
     }
-    Ok(figures)
+    Ok(())
 }
 
 /// Drains each backlog without dbt, one after another on one growing stage.
@@ -126,7 +127,8 @@ impl Drained {
 }
 
 const RUN: &str = "the tasks of the DAG one after another on tables that hold the history, each from the start of its process (dbt: of its container) to its end; \
-                   one run of each, without catalog and audit. The history lies on the 30 days before, and was vacuumed after it was built, as autovacuum does between two runs";
+                   one run of each, without catalog and audit. The history lies on the 30 days before, and was vacuumed after it was built, as autovacuum does between two runs; \
+                   where there is none, a run with nothing to do has made the tables. PostgreSQL's CPU is that of its container meanwhile";
 
 /// What autovacuum and a checkpoint do between two runs, which are minutes apart: else they would do it
 /// during the one that is measured.
@@ -142,28 +144,60 @@ fn sum(steps: &[Step]) -> f64 {
     steps.iter().map(|step| step.seconds).sum()
 }
 
-/// The whole run, beside one that added to a shorter history.
-fn sums(events: u64, history: u64, seconds: f64, few: u64, base: f64) -> Figure {
-    let what = format!("a run with {events} new events after {history} old ones, sum");
-    let name = format!("history-{history:09}-9-growth");
-    Figure::new(&name, &what, "s", RUN, &[seconds])
-        .beside(&format!("after {few}"), &[base])
-        .aim("at most 1.2")
+/// A DAG run that was measured.
+struct Measured {
+    steps: Vec<Step>,
+    postgres_cpu_seconds: f64,
 }
 
-/// The same run after more history.
-fn runs(events: u64, history: u64, steps: &[Step], least: u64, base: &[Step]) -> Vec<Figure> {
-    let figure = |place: usize, name: &str, seconds: f64, base: f64| {
-        let what = format!("a run with {events} new events after {history} old ones, {name}");
-        let name = format!("history-{history:09}-{place}-{name}");
-        Figure::new(&name, &what, "s", RUN, &[seconds]).beside(&format!("after {least}"), &[base])
-    };
-    let pairs = steps.iter().zip(base).enumerate();
-    let mut figures: Vec<Figure> = pairs
-        .map(|(place, (step, base))| figure(place, step.name, step.seconds, base.seconds))
-        .collect();
-    figures.push(figure(steps.len(), "sum", sum(steps), sum(base)).aim("at most 1.2"));
-    figures
+impl Measured {
+    /// Sends events and runs the tasks.
+    fn run(stage: &Stage, events: u64, seed: u64) -> anyhow::Result<Measured> {
+        send(stage, events, seed, &[])?;
+        let before = cpu_seconds("postgres")?;
+        let steps = run(stage, true)?.steps;
+        Ok(Measured {
+            steps,
+            postgres_cpu_seconds: cpu_seconds("postgres")? - before,
+        })
+    }
+
+    fn sum(&self) -> f64 {
+        sum(&self.steps)
+    }
+
+    /// Seconds of each step and of all, and of PostgreSQL's processors.
+    fn values(&self) -> Vec<(&'static str, f64)> {
+        let steps = self.steps.iter().map(|step| (step.name, step.seconds));
+        let all = [
+            ("sum", self.sum()),
+            ("PostgreSQL's CPU", self.postgres_cpu_seconds),
+        ];
+        steps.chain(all).collect()
+    }
+
+    /// The same run after more history.
+    fn beside(&self, events: u64, history: u64, least: u64, base: &Measured) -> Vec<Figure> {
+        let figure = |(place, ((name, is), (_, base)))| {
+            let what = format!("a run with {events} new events after {history} old ones, {name}");
+            let file = format!("history-{history:09}-{place}");
+            let figure = Figure::new(&file, &what, "s", RUN, &[is])
+                .beside(&format!("after {least}"), &[base]);
+            match name {
+                "sum" => figure.aim("at most 1.2"),
+                _ => figure,
+            }
+        };
+        let pairs = self.values().into_iter().zip(base.values());
+        pairs.enumerate().map(figure).collect()
+    }
+
+    /// The first run of all beside one that finds its tables made.
+    fn makes_tables(&self, events: u64, history: u64, base: &Measured) -> Figure {
+        let what = format!("a run with {events} events that makes the tables, sum");
+        Figure::new("history-000000000-0", &what, "s", RUN, &[self.sum()])
+            .beside(&format!("after {history}"), &[base.sum()])
+    }
 }
 
 struct Run {

@@ -126,6 +126,7 @@ fn main() -> anyhow::Result<()> {
     let options = Options::parse();
     let rounds = options.rounds;
     let machine = report::machine()?;
+    let keep = |figures| report::keep(&options.results, &machine, figures);
     let figures = match options.benchmark {
         Benchmark::Produce { events } => produce::measure(events, rounds)?,
         Benchmark::Archive { events, few_events } => archive::measure(events, few_events, rounds)?,
@@ -143,11 +144,14 @@ fn main() -> anyhow::Result<()> {
             events,
             histories,
             piece,
-        } => history::measure(events, &histories, piece)?,
+        } => {
+            history::measure(events, &histories, piece, &keep)?;
+            Vec::new()
+        }
         Benchmark::Backlog { backlogs } => history::backlogs(&backlogs)?,
         Benchmark::Micro => micro::read()?,
         Benchmark::Report => Vec::new(),
     };
-    report::keep(&options.results, &machine, figures)?;
+    keep(figures)?;
     report::write_table(&options.results)
 }
