@@ -16,7 +16,8 @@ from notifier import task_failed
 IMAGE_PREFIX = os.environ.get("PIPELINE_IMAGES", "ecomm-pipeline/")
 IMAGE_TAG = os.environ.get("PIPELINE_TAG", "dev")
 
-# where the servers are, for a stack that does not use the images' defaults; and where metrics go
+# where the servers are, for a stack that does not use the images' defaults; where metrics go; how much
+# is done side by side
 PASSED_ON = (
     "KAFKA_BOOTSTRAP_SERVERS",
     "KAFKA_TOPIC",
@@ -30,6 +31,8 @@ PASSED_ON = (
     "CASSANDRA_CONTACT_POINTS",
     "CASSANDRA_KEYSPACE",
     "CASSANDRA_USERNAME",
+    "LOAD_CONNECTIONS",
+    "DBT_THREADS",
     "METRICS_PUSH_URL",
     "OPENLINEAGE_URL",
     "OPENLINEAGE_NAMESPACE",

@@ -68,7 +68,7 @@ def parse_options() -> argparse.Namespace:
         ("postgres-db", "airflow", {"help": "its database"}),
         ("full-refresh", "false", flag | {"help": "build the facts anew from everything in raw"}),
         ("lock-wait-seconds", "60", {"help": "how long to wait for another run to end", "type": int}),
-        ("threads", "4", {"help": "models built side by side", "type": int}),
+        ("threads", "2", {"help": "models built side by side: PostgreSQL's cores", "type": int}),
         ("log-level", "info", {"help": "what is logged", "choices": ["error", "warn", "info", "debug"]}),
     ]:
         variable = ("" if name.startswith("postgres") else "DBT_") + name.upper().replace("-", "_")

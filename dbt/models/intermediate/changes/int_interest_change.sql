@@ -1,12 +1,3 @@
-{{
-    config(
-        materialized="incremental",
-        incremental_strategy="append",
-        on_schema_change="fail",
-        contract={"enforced": true},
-    )
-}}
-
 select
     null::text as product_id,
     null::integer as date_sk,

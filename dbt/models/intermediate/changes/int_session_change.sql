@@ -1,12 +1,3 @@
-{{
-    config(
-        materialized="incremental",
-        incremental_strategy="append",
-        on_schema_change="fail",
-        contract={"enforced": true},
-    )
-}}
-
 select
     null::integer as date_sk,
     null::text as device_type,
