@@ -14,7 +14,8 @@
         indexes=[{"columns": ["session_id", "user_id"]}],
         post_hook=[
             "{{ ensure_index('order_id', condition='order_id is not null') }}",
-            "{{ ensure_index('event_at', condition=\"event_type in ('order_failed', 'error')\") }}",
+            "{{ ensure_index('event_at', condition=\"event_type in ('order_failed', 'error')\","
+            ~ " include='event_type, user_id, error_code, attempted_amount') }}",
             "{% if not is_incremental() %}analyze {{ this }}{% endif %}",
         ],
         meta={"new_rows": "view", "known_in": "int_known_event"},
