@@ -1,8 +1,10 @@
 //! What a DAG run costs when there is much history, and what a million events of a backlog cost.
 
+use std::ops::Range;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, ensure};
+use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
 use integration::{Cost, Server, Stage};
 
 use crate::archive::send;
@@ -12,8 +14,8 @@ use crate::report::Figure;
 
 const PARTITIONS: i32 = 4;
 
-/// The history lies on so many days before today.
-const DAYS: &str = "30";
+/// A history lies on so many days before today.
+const DAYS: f64 = 30.0;
 
 /// dbt may have all of a history to build at once.
 const PATIENCE: Duration = Duration::from_secs(3 * 3_600);
@@ -36,11 +38,11 @@ pub fn measure(
     tidy_up(&stage)?;
     let mut held = 0;
     let mut first: Option<(u64, Measured)> = None;
+    let past = Past::new(histories.iter().copied().max().unwrap_or_default());
     let mut drained = Drained::new("million", Some(piece));
     for history in histories {
         if *history > held {
-            let backlog = history - held;
-            keep(drained.beside_the_first(&stage, backlog, held)?)?;
+            keep(drained.beside_the_first(&stage, &past, held..*history)?)?;
         }
         let measured = Measured::run(&stage, events, held + 1)?;
         held = history + events;
@@ -62,10 +64,40 @@ pub fn backlogs(backlogs: &[u64]) -> anyhow::Result<Vec<Figure>> {
     let stage = Stage::new("bench_backlog", PARTITIONS)?;
     let mut drained = Drained::new("backlog", None);
     let mut figures = Vec::new();
-    for (place, events) in backlogs.iter().enumerate() {
-        figures.extend(drained.beside_the_first(&stage, *events, place as u64)?);
+    for events in backlogs {
+        figures.extend(drained.beside_the_first(&stage, &Past::new(*events), 0..*events)?);
     }
     Ok(figures)
+}
+
+/// Events that come in the order of their time, the same number each day.
+struct Past {
+    begins: DateTime<Utc>,
+    events: u64,
+}
+
+impl Past {
+    fn new(events: u64) -> Past {
+        Past {
+            begins: Utc::now() - days(DAYS),
+            events,
+        }
+    }
+
+    /// Sends some of them.
+    fn send(&self, stage: &Stage, part: Range<u64>) -> anyhow::Result<()> {
+        let day_of = |place: u64| DAYS * place as f64 / self.events as f64;
+        let start = self.begins + days(day_of(part.start));
+        let start = start.to_rfc3339_opts(SecondsFormat::Secs, true);
+        let count = part.end - part.start;
+        let length = day_of(count).to_string();
+        let words = ["--start", &start, "--history-days", &length];
+        send(stage, count, part.start, &words)
+    }
+}
+
+fn days(count: f64) -> TimeDelta {
+    TimeDelta::milliseconds((count * 86_400_000.0) as i64)
 }
 
 /// Backlogs, each held against the first.
@@ -85,14 +117,15 @@ impl Drained {
         }
     }
 
-    /// Sends a backlog and drains it: nothing to say of the first.
+    /// Sends a part of the past as a backlog and drains it: nothing to say of the first.
     fn beside_the_first(
         &mut self,
         stage: &Stage,
-        backlog: u64,
-        seed: u64,
+        past: &Past,
+        part: Range<u64>,
     ) -> anyhow::Result<Vec<Figure>> {
-        let values = drain(stage, backlog, seed, self.dbt_piece)?;
+        let backlog = part.end - part.start;
+        let values = drain(stage, past, part, self.dbt_piece)?;
         let Some((least, base)) = &self.first else {
             self.first = Some((backlog, values));
             return Ok(Vec::new());
@@ -127,7 +160,7 @@ impl Drained {
 }
 
 const RUN: &str = "the tasks of the DAG one after another on tables that hold the history, each from the start of its process (dbt: of its container) to its end; \
-                   one run of each, without catalog and audit. The history lies on the 30 days before, and was vacuumed after it was built, as autovacuum does between two runs; \
+                   one run of each, without catalog and audit. The history lies on the 30 days before, came day by day, and was vacuumed after it was built, as autovacuum does between two runs; \
                    where there is none, a run with nothing to do has made the tables. PostgreSQL's CPU is that of its container meanwhile";
 
 /// What autovacuum and a checkpoint do between two runs, which are minutes apart: else they would do it
@@ -278,23 +311,24 @@ const WAREHOUSE: &str = "nspname not in ('raw', 'ops', 'pg_catalog', 'informatio
 /// most. Its cost, without what sending it took.
 fn drain(
     stage: &Stage,
-    backlog: u64,
-    seed: u64,
+    past: &Past,
+    part: Range<u64>,
     dbt_piece: Option<u64>,
 ) -> anyhow::Result<Vec<Value>> {
     let landed_before = table_bytes(stage, LANDING)?;
     let built_before = table_bytes(stage, WAREHOUSE)?;
     let mut whole: Option<Run> = None;
     let mut used = Used::default();
-    let mut sent = 0;
-    while sent < backlog {
-        let events = dbt_piece.unwrap_or(backlog).min(backlog - sent);
-        send(stage, events, seed + sent, &["--history-days", DAYS])?;
-        sent += events;
+    let backlog = part.end - part.start;
+    let mut sent = part.start;
+    while sent < part.end {
+        let next = dbt_piece.map_or(part.end, |piece| part.end.min(sent + piece));
+        past.send(stage, sent..next)?;
+        sent = next;
         let before = Used::so_far(stage)?;
         let run = run(stage, dbt_piece.is_some())?;
         let after = Used::so_far(stage)?;
-        println!("{sent} of {backlog} events: {:.1} s", sum(&run.steps));
+        println!("{sent} of {} events: {:.1} s", part.end, sum(&run.steps));
         used.add_between(&before, &after);
         match &mut whole {
             None => whole = Some(run),
