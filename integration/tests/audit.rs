@@ -434,8 +434,8 @@ fn with_another_payload(stage: &Stage, path: &str) -> anyhow::Result<(i64, Vec<u
     let (mut index, mut changed) = (0, None);
     file.for_each(|record| {
         let mut value = record.value.map(<[u8]>::to_vec);
-        let event = event::parse(record.value, record.timestamp_millis * 1_000).is_ok();
-        if index >= middle && event && changed.is_none() {
+        let is_event = || event::parse(record.value, record.timestamp_millis * 1_000).is_ok();
+        if index >= middle && changed.is_none() && is_event() {
             // another user: still an event
             let text = String::from_utf8_lossy(value.as_deref().unwrap_or_default()).into_owned();
             let other = text.replacen("\"user_id\":\"user_", "\"user_id\":\"user_9", 1);
