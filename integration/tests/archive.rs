@@ -125,6 +125,26 @@ fn a_follower_closes_files_by_age_and_on_sigterm() -> anyhow::Result<()> {
     assert_whole(&stage)
 }
 
+/// The commit before a rebalance may be refused: the group must not look behind until a record comes.
+#[test]
+fn a_follower_commits_where_the_chain_ends_without_a_new_record() -> anyhow::Result<()> {
+    let stage = Stage::new("commits", 1)?;
+    send(&stage, 0, 100)?;
+    stage.task("archive").succeed()?;
+    let group = format!("{}_follower", stage.topic);
+    let follower = stage
+        .task("archive")
+        .args(["--follow", "--group", &group])
+        .start()?;
+    wait_until("the group knows the end of the chain", || {
+        Ok(stage.kafka.committed(&group, &stage.topic, 0)? == Some(100))
+    })?;
+    follower.signal("TERM")?;
+    let ended = follower.finish()?;
+    ensure!(ended.code == Some(0), "{ended:?}");
+    Ok(())
+}
+
 #[test]
 fn followers_share_the_partitions() -> anyhow::Result<()> {
     let stage = Stage::new("share", 4)?;

@@ -116,7 +116,8 @@ impl Flow {
         let records = sent["records"].as_i64().context("records")?;
         let after = Aftermath::since(fault, records - streamed, healed)?;
         let mut tries = 0;
-        wait_until("nothing is behind", || {
+        let mut seen = String::new();
+        let waited = wait_until("nothing is behind", || {
             if !archive.is_running()? {
                 // as Airflow would: another try, if it says that a try may help
                 let again = Flow::archive(&stage, &group)?;
@@ -127,10 +128,16 @@ impl Flow {
                 ensure!(tries <= 3, "archive gives up again and again");
             }
             let status = page.status()?;
-            let streamed =
-                status["records"].as_i64() >= Some(records) && status["lag_records"] == 0;
-            Ok(streamed && archived(&stage, &group).is_ok_and(|archived| archived == records))
-        })?;
+            let (streamed, lag) = (status["records"].as_i64(), &status["lag_records"]);
+            let archived = archived(&stage, &group);
+            seen = format!(
+                "of {records} records {archived:?} are archived and {streamed:?} streamed, \
+                 {lag} behind"
+            );
+            let level = archived.is_ok_and(|archived| archived == records);
+            Ok(level && streamed >= Some(records) && *lag == 0)
+        });
+        waited.context(seen)?;
         for running in [&archive, &stream] {
             running.signal("TERM")?;
         }

@@ -16,6 +16,11 @@ use std::process::ExitCode;
 use chain::Hdfs;
 use options::Options;
 
+/// Gives memory back that a file has held, where glibc keeps most of it. How soon is set when it is compiled: see
+/// `JEMALLOC_SYS_WITH_MALLOC_CONF` in the dockerfile.
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
 fn main() -> ExitCode {
     frame::run::<Options, _>("archive", |options, stop| {
         let hdfs = Hdfs::connect(&options.hdfs, stop)?;

@@ -252,9 +252,12 @@ impl Archive<'_> {
         match change {
             Change::Assigned(resumes) => {
                 for resume in resumes {
-                    info!("partition {}: from {}", resume.chain.partition, resume.next);
-                    self.batches
-                        .insert(resume.chain.partition, Batch::resume(resume)?);
+                    let partition = resume.chain.partition;
+                    info!("partition {partition}: from {}", resume.next);
+                    // what the group knows may be older: the last commit before this rebalance was refused, or
+                    // the chain was written by others. Without a new record nothing else would tell it.
+                    self.positions.insert(partition, resume.next);
+                    self.batches.insert(partition, Batch::resume(resume)?);
                 }
                 Ok(())
             }
