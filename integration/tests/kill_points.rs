@@ -17,7 +17,7 @@ use integration::{Cassandra, Stage, Task, docker, image, setting, wait_until};
 use serde_json::Value;
 
 /// What the quick set may take, for each test: `make chaos` sets 0.
-const QUICK_SECONDS: &str = "40";
+const QUICK_SECONDS: &str = "25";
 
 /// The machine is small, and recoveries are timed: one fault at a time.
 static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
