@@ -125,16 +125,26 @@ impl Drained {
         part: Range<u64>,
     ) -> anyhow::Result<Vec<Figure>> {
         let backlog = part.end - part.start;
-        let values = drain(stage, past, part, self.dbt_piece)?;
+        let values = drain(stage, past, part.clone(), self.dbt_piece)?;
         let Some((least, base)) = &self.first else {
             self.first = Some((backlog, values));
             return Ok(Vec::new());
         };
-        Ok(self.growth(backlog, &values, *least, base))
+        Ok(self.growth(&part, &values, *least, base))
     }
 
     /// What a million events of a backlog cost.
-    fn growth(&self, backlog: u64, values: &[Value], least: u64, base: &[Value]) -> Vec<Figure> {
+    fn growth(
+        &self,
+        part: &Range<u64>,
+        values: &[Value],
+        least: u64,
+        base: &[Value],
+    ) -> Vec<Figure> {
+        let mut of = format!("backlog of {} events", part.end - part.start);
+        if part.start > 0 {
+            of = format!("{of} behind {}", part.start);
+        }
         let runs = match self.dbt_piece {
             None => "one run of `archive` and `load`".to_owned(),
             Some(piece) => format!(
@@ -147,8 +157,8 @@ impl Drained {
         );
         let figure = |(place, (value, base)): (usize, (&Value, &Value))| {
             Figure::new(
-                &format!("{}-{backlog:09}-{place:02}", self.group),
-                &format!("{}, backlog of {backlog} events", value.what),
+                &format!("{}-{:09}-{place:02}", self.group, part.end),
+                &format!("{}, {of}", value.what),
                 value.unit,
                 &how,
                 &[value.is],
