@@ -9,6 +9,7 @@
 //! assert_eq!(verdict.unwrap_err().reason, event::Reason::MissingField);
 //! ```
 
+mod fast;
 mod keys;
 mod parse;
 mod reject;
@@ -16,7 +17,7 @@ mod text;
 mod time;
 mod wire;
 
-pub use parse::{Details, Event, Geo, Item, parse, write_basket};
+pub use parse::{Details, Event, Geo, Item, parse, parse_by_serde, write_basket};
 pub use reject::{Reason, Reject};
 pub use text::Text;
 pub use time::{EARLIEST_EVENT_TIME, LATEST_AHEAD, Micros};

@@ -1,6 +1,6 @@
 //! The record as serde reads it, before anything is required of it.
 
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 
 use crate::keys;
@@ -8,7 +8,7 @@ use crate::parse::Geo;
 use crate::text::{Object, Text};
 
 /// Every field of the contract, nothing yet required.
-#[derive(Deserialize)]
+#[derive(Debug, Default, PartialEq, Deserialize)]
 pub(crate) struct Wire<'a> {
     #[serde(borrow)]
     pub timestamp: Option<Text<'a>>,
@@ -41,7 +41,7 @@ pub(crate) struct Wire<'a> {
     pub error_at: Option<Text<'a>>,
 }
 
-#[derive(Deserialize, Default)]
+#[derive(Debug, Default, PartialEq, Deserialize)]
 pub(crate) struct WireDetails<'a> {
     pub amount: Option<f64>,
     #[serde(borrow)]
@@ -53,8 +53,8 @@ pub(crate) struct WireDetails<'a> {
     #[serde(borrow)]
     pub query: Option<Text<'a>>,
     pub results_count: Option<i64>,
-    #[serde(borrow)]
-    pub filters: Option<&'a RawValue>,
+    #[serde(borrow, default, deserialize_with = "as_received")]
+    pub filters: Option<&'a str>,
     #[serde(borrow)]
     pub searched_at: Option<Text<'a>>,
     #[serde(borrow)]
@@ -70,11 +70,16 @@ pub(crate) struct WireDetails<'a> {
     pub failed_at: Option<Text<'a>>,
 }
 
-#[derive(Deserialize)]
+#[derive(Debug, PartialEq, Deserialize)]
 pub(crate) struct WireItem<'a> {
     #[serde(borrow)]
     pub product_id: Text<'a>,
     pub quantity: i64,
+}
+
+/// The text of any value but null.
+fn as_received<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<&'de str>, D::Error> {
+    Ok(Option::<&RawValue>::deserialize(deserializer)?.map(RawValue::get))
 }
 
 impl Wire<'_> {
@@ -87,7 +92,7 @@ impl Wire<'_> {
         if marks >= self.quotes() + 4 {
             return keys::repeated(text);
         }
-        let filters = self.details.as_ref()?.0.filters?.get();
+        let filters = self.details.as_ref()?.0.filters?;
         if !filters.contains(',') {
             return None;
         }
@@ -136,7 +141,7 @@ impl WireDetails<'_> {
             self.attempted_amount.is_some(),
             self.results_count.is_some(),
         ];
-        let filters = self.filters.map(|raw| raw.get().as_bytes());
+        let filters = self.filters.map(str::as_bytes);
         4 * present(&texts)
             + 2 * numbers.into_iter().filter(|present| *present).count()
             + self.items.as_ref().map_or(0, |items| 2 + 6 * items.len())

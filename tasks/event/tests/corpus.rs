@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use columns::columns;
 use corpus_file::{Case, RECORD_TIME, Verdict};
-use event::{EventType, Reason, parse};
+use event::{EventType, Reason, parse, parse_by_serde};
 use serde_json::Value;
 
 /// Relative to the crate, where its tests run.
@@ -45,6 +45,15 @@ fn words(verdict: &Verdict) -> String {
             .map(|(name, value)| cut(format!("{name} = {value}")))
             .collect::<Vec<String>>()
             .join("\n"),
+    }
+}
+
+#[test]
+fn the_fast_path_changes_no_verdict() {
+    for case in cases() {
+        let payload = case.payload.as_deref();
+        let expected = parse_by_serde(payload, RECORD_TIME);
+        assert!(parse(payload, RECORD_TIME) == expected, "{}", case.name);
     }
 }
 

@@ -8,7 +8,7 @@ mod places;
 #[path = "valid/mod.rs"]
 mod valid;
 
-use event::{Reason, parse};
+use event::{Reason, parse, parse_by_serde};
 use proptest::prelude::*;
 use proptest::sample::Index;
 use serde_json::{Value, json};
@@ -54,6 +54,52 @@ const KEYS: [&str; 32] = [
     "error_code",
     "message",
     "error_at",
+];
+
+/// What makes JSON of another kind of it, or none.
+const TOKENS: &[&str] = &[
+    "",
+    "{",
+    "}",
+    "[",
+    "]",
+    ",",
+    ":",
+    "\"",
+    "\\",
+    "\n",
+    "\t",
+    " ",
+    "  ",
+    "\0",
+    "\u{7f}",
+    "é",
+    "null",
+    "true",
+    "false",
+    "tru",
+    "-",
+    "+",
+    ".",
+    "0",
+    "00",
+    "1",
+    "9",
+    "e5",
+    "1e400",
+    "12345678901234567890",
+    "0.1234567890123456789",
+    "{}",
+    "[]",
+    "\"\"",
+    "\"a\":1",
+    "\"a\":1,",
+    ",\"a\":1",
+    "\"level\":\"INFO\",",
+    "\"country\":\"DE\",",
+    "\"quantity\":1,",
+    "\"filters\":{\"a\":1,\"a\":2},",
+    "\"filters\":null,",
 ];
 
 fn config() -> ProptestConfig {
@@ -137,6 +183,29 @@ fn escaped(json: &str) -> String {
     text
 }
 
+/// The same JSON without the escapes in its strings, and with the spaces that some senders write.
+fn usual(json: &str, spaces: bool) -> String {
+    let mut text = String::new();
+    let mut characters = json.chars();
+    while let Some(character) = characters.next() {
+        match character {
+            '\\' => drop(characters.next()),
+            _ => text.push(character),
+        }
+    }
+    match spaces {
+        true => text.replace("\":", "\": ").replace(",\"", ", \""),
+        false => text,
+    }
+}
+
+/// Puts `token` in the place of `removed` bytes of `payload`.
+fn edit(payload: &mut Vec<u8>, (at, removed, token): &(Index, usize, &str)) {
+    let start = at.index(payload.len() + 1);
+    let end = payload.len().min(start + removed);
+    payload.splice(start..end, token.bytes());
+}
+
 fn assert_reject(payload: &str, reason: Reason, field: Option<&str>) -> Result<(), TestCaseError> {
     let reject = match parse(Some(payload.as_bytes()), NOW) {
         Err(reject) => reject,
@@ -188,6 +257,29 @@ proptest! {
         }
     }
 
+    /// What is read by the fast path, and what it leaves to serde_json, is the same in the end.
+    #[test]
+    fn the_fast_path_changes_no_verdict(
+        valid in valid(NOW),
+        spaces: bool,
+        edits in prop::collection::vec((any::<Index>(), 0..3usize, prop::sample::select(TOKENS)), 0..4),
+        twice in prop::option::of((any::<Index>(), any::<Index>())),
+    ) {
+        let mut payload = usual(&valid.json.to_string(), spaces).into_bytes();
+        if let Some((start, end)) = twice {
+            // a part of it stands twice, such as a key and its value
+            let (start, end) = (start.index(payload.len()), end.index(payload.len()));
+            let part = payload[start.min(end)..end].to_vec();
+            payload.splice(end..end, part);
+        }
+        for one in &edits {
+            edit(&mut payload, one);
+        }
+        let found = parse(Some(&payload), NOW);
+        let expected = parse_by_serde(Some(&payload), NOW);
+        prop_assert_eq!(found, expected, "{}", String::from_utf8_lossy(&payload));
+    }
+
     /// Whatever else is in it, an event that has all that it must have stays the event that it is.
     #[test]
     fn unknown_fields_change_nothing(valid in valid(NOW), pick in any::<Index>(), value in any_json()) {
@@ -200,7 +292,7 @@ proptest! {
         objects.push(String::new());
         let mut json = valid.json.clone();
         let unknown = value.to_string();
-        json.pointer_mut(pick.get(&objects)).expect("an object")["unknown"] = value;
+        json.pointer_mut(pick.get(&objects).as_str()).expect("an object")["unknown"] = value;
         let payload = json.to_string();
         match parse(Some(payload.as_bytes()), NOW) {
             Ok(event) => prop_assert_eq!(columns(&event), valid.columns),
