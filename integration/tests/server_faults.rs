@@ -116,7 +116,7 @@ impl Flow {
         let records = sent["records"].as_i64().context("records")?;
         let after = Aftermath::since(fault, records - streamed, healed)?;
         let mut tries = 0;
-        let mut seen = String::new();
+        let mut seen = "before anything was seen".to_owned();
         let waited = wait_until("nothing is behind", || {
             if !archive.is_running()? {
                 // as Airflow would: another try, if it says that a try may help

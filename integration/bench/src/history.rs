@@ -141,10 +141,11 @@ impl Drained {
         least: u64,
         base: &[Value],
     ) -> Vec<Figure> {
-        let mut of = format!("backlog of {} events", part.end - part.start);
-        if part.start > 0 {
-            of = format!("{of} behind {}", part.start);
-        }
+        let size = part.end - part.start;
+        let of = match part.start {
+            0 => format!("backlog of {size} events"),
+            before => format!("backlog of {size} events behind {before}"),
+        };
         let runs = match self.dbt_piece {
             None => "one run of `archive` and `load`".to_owned(),
             Some(piece) => format!(
