@@ -39,8 +39,9 @@ pub struct Options {
     pub flush_age_seconds: u32,
 
     /// Memory for records on their way, in MiB: half for files being filled, a quarter for what
-    /// Kafka sends ahead
-    #[arg(long, env = "ARCHIVE_MEMORY_MIB", default_value_t = 128, value_parser = clap::value_parser!(u32).range(16..=65536))]
+    /// Kafka sends ahead. When it is full a file is closed before --flush-mib: a topic of many
+    /// partitions (16, say) needs twice as much
+    #[arg(long, env = "ARCHIVE_MEMORY_MIB", default_value_t = 64, value_parser = clap::value_parser!(u32).range(16..=65536))]
     pub memory_mib: u32,
 
     /// List the chain of every partition instead, check that it has no hole, and write nothing
