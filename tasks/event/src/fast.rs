@@ -135,21 +135,32 @@ impl<'a> Scan<'a, '_> {
         self.text.get(start..end)
     }
 
-    /// `{"key":VALUE, …}`, of which `field` reads each value.
-    fn object(&mut self, mut field: impl FnMut(&mut Self, &'a str) -> Option<()>) -> Option<()> {
-        self.expect(b'{')?;
-        if self.take(b'}') {
+    /// What stands between `open` and `close`, one part after the other with commas between; `part` reads each.
+    fn parts(
+        &mut self,
+        (open, close): (u8, u8),
+        mut part: impl FnMut(&mut Self) -> Option<()>,
+    ) -> Option<()> {
+        self.expect(open)?;
+        if self.take(close) {
             return Some(());
         }
         loop {
-            let key = self.string()?;
-            self.expect(b':')?;
-            field(self, key)?;
-            if self.take(b'}') {
+            part(self)?;
+            if self.take(close) {
                 return Some(());
             }
             self.expect(b',')?;
         }
+    }
+
+    /// `{"key":VALUE, …}`, of which `field` reads each value.
+    fn object(&mut self, mut field: impl FnMut(&mut Self, &'a str) -> Option<()>) -> Option<()> {
+        self.parts((b'{', b'}'), |scan| {
+            let key = scan.string()?;
+            scan.expect(b':')?;
+            field(scan, key)
+        })
     }
 
     fn text(&mut self, field: &mut Option<Text<'a>>) -> Option<()> {
@@ -234,27 +245,25 @@ impl<'a> Scan<'a, '_> {
     }
 
     fn items(&mut self) -> Option<Vec<Object<WireItem<'a>>>> {
-        self.expect(b'[')?;
         let mut items = Vec::new();
-        if self.take(b']') {
-            return Some(items);
-        }
-        loop {
-            let (mut product_id, mut quantity) = (None, None);
-            self.object(|scan, key| match key {
-                "product_id" => scan.text(&mut product_id),
-                "quantity" => scan.whole(&mut quantity),
-                _ => None,
-            })?;
-            items.push(Object(WireItem {
-                product_id: product_id?,
-                quantity: quantity?,
-            }));
-            if self.take(b']') {
-                return Some(items);
-            }
-            self.expect(b',')?;
-        }
+        self.parts((b'[', b']'), |scan| {
+            items.push(Object(scan.item()?));
+            Some(())
+        })?;
+        Some(items)
+    }
+
+    fn item(&mut self) -> Option<WireItem<'a>> {
+        let (mut product_id, mut quantity) = (None, None);
+        self.object(|scan, key| match key {
+            "product_id" => scan.text(&mut product_id),
+            "quantity" => scan.whole(&mut quantity),
+            _ => None,
+        })?;
+        Some(WireItem {
+            product_id: product_id?,
+            quantity: quantity?,
+        })
     }
 
     /// An object of strings, numbers and truth values, as it stands there.
