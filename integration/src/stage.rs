@@ -319,7 +319,7 @@ impl Stage {
         let hdfs = Hdfs::connect(&options, &Stop::default())?;
         let raw = Raw::new(&self.raw_root);
         for (_, stored) in chain::raw_files(&hdfs, &raw, &self.topic, |_| false)? {
-            let file = chain::RawFile::new(stored.read(&hdfs)?)?;
+            let file = chain::RawFile::open(&hdfs, &stored)?;
             let partition = file.footer.partition;
             file.for_each(|record| {
                 let value = record.value.map(<[u8]>::to_vec);

@@ -108,6 +108,40 @@ fn a_truncated_file_is_quarantined_and_the_others_load() -> anyhow::Result<()> {
     assert_each_once(&stage)
 }
 
+/// A large file is read in pieces: its first rows are on their way when its end is found to be damaged.
+#[test]
+fn a_file_that_is_damaged_near_its_end_leaves_no_row() -> anyhow::Result<()> {
+    let stage = Stage::new("damaged", 1)?;
+    let produce = stage.task("produce");
+    produce
+        .args(["--count", "80000", "--seed", "7"])
+        .succeed()?;
+    stage.task("archive").succeed()?;
+    let files = stage.raw_files()?;
+    let path = &files[0];
+    let whole = stage.read_file(path)?;
+    ensure!(whole.len() > 3 << 20, "too small: {} bytes", whole.len());
+    let mut damaged = whole.clone();
+    let at = whole.len() / 10 * 9;
+    damaged[at..at + 1_000].fill(0);
+    stage.replace_file(path, damaged)?;
+
+    stage.task("load").run()?.fails_with(2)?;
+    let quarantined = "select count(*) from ops.load_file where status = 'quarantined'";
+    ensure!(stage.number(quarantined)? == 1);
+    let rows = "select count(*) from raw.log_event";
+    let loaded =
+        "select coalesce(sum(record_count), 0)::bigint from ops.load_file where status = 'loaded'";
+    ensure!(
+        stage.number(rows)? == stage.number(loaded)?,
+        "rows of a file that is not loaded"
+    );
+
+    stage.replace_file(path, whole)?;
+    stage.task("load").args(["--retry-quarantined"]).succeed()?;
+    assert_each_once(&stage)
+}
+
 /// Hostile payloads, what becomes of them, and neighbours that they must not disturb.
 #[test]
 fn hostile_records_become_rejects_or_rows_and_stop_nothing() -> anyhow::Result<()> {

@@ -91,19 +91,15 @@ impl Situation<'_> {
             }
             return Ok(Examined { next, verdicts });
         }
-        let read = file
-            .stored
-            .read(self.hdfs)
-            .and_then(RawFile::new)
-            .and_then(|raw_file| {
-                let unit = self.unit(file, Some(raw_file.footer.next));
-                let mut expected = Expected::default();
-                raw_file.for_each(|record| {
-                    expected.take(self.topic, unit, &record);
-                    Ok(())
-                })?;
-                Ok((raw_file, unit, expected))
-            });
+        let read = RawFile::open(self.hdfs, &file.stored).and_then(|raw_file| {
+            let unit = self.unit(file, Some(raw_file.footer.next));
+            let mut expected = Expected::default();
+            raw_file.for_each(|record| {
+                expected.take(self.topic, unit, &record);
+                Ok(())
+            })?;
+            Ok((raw_file, unit, expected))
+        });
         let (raw_file, unit, expected) = match read {
             Ok(read) => read,
             // one that is gone was packed since it was listed: the next try finds it there
@@ -284,7 +280,7 @@ impl Situation<'_> {
             })
             .collect();
         while let Some(file) = earlier.pop() {
-            let raw_file = RawFile::new(file.stored.read(self.hdfs)?)?;
+            let raw_file = RawFile::open(self.hdfs, &file.stored)?;
             let unit = self.unit(file, Some(raw_file.footer.next));
             raw_file.for_each(|record| {
                 let time = record.timestamp_millis.saturating_mul(1_000);
@@ -313,7 +309,7 @@ impl Situation<'_> {
 
 fn chain_verdict(
     file: &ChainFile,
-    raw_file: &RawFile,
+    raw_file: &RawFile<'_>,
     unit: Unit,
     expected: &Expected,
     known: Option<&Known>,

@@ -287,7 +287,7 @@ fn pack(
 }
 
 /// A file of which every record can be read, and that is where it says.
-fn whole(file: RawFile, start: i64) -> anyhow::Result<RawFile> {
+fn whole(file: RawFile<'_>, start: i64) -> anyhow::Result<RawFile<'_>> {
     if file.footer.start != start {
         return Err(crate::read::corrupt(format!(
             "its footer says that it starts at {}",

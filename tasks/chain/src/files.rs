@@ -30,8 +30,14 @@ impl Stored {
     pub fn read_from(&self, files: &dyn Files, offset: u64) -> anyhow::Result<Bytes> {
         match self.in_pack {
             None => files.read_from(&self.path, offset),
-            Some(begin) => files.read_range(&self.path, begin + offset..begin + self.bytes),
+            Some(_) => self.read_range(files, offset..self.bytes),
         }
+    }
+
+    /// The content in a range, which ends where the file does or before.
+    pub fn read_range(&self, files: &dyn Files, range: Range<u64>) -> anyhow::Result<Bytes> {
+        let begin = self.in_pack.unwrap_or(0);
+        files.read_range(&self.path, begin + range.start..begin + range.end)
     }
 }
 

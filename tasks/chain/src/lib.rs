@@ -24,6 +24,7 @@ mod footer;
 mod hdfs;
 mod memory;
 mod pack;
+mod parquet;
 mod path;
 mod read;
 mod resume;

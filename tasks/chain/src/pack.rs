@@ -14,24 +14,18 @@ use std::collections::BTreeMap;
 
 use anyhow::Context;
 use bytes::{BufMut, Bytes, BytesMut};
-use polars_parquet_format::thrift::protocol::{TCompactInputProtocol, TCompactOutputProtocol};
 use polars_parquet_format::{FileMetaData, KeyValue, RowGroup};
 
 use crate::files::{Files, Stored};
+use crate::parquet::{self, read_footer, shift, write_footer};
 use crate::path::{PackName, Raw, RawFileName};
-use crate::read::{ask_if_corrupt, at_its_end, corrupt, metadata_value};
+use crate::read::{ask_if_corrupt, at_its_end, corrupt};
 
 /// Key of the metadata: a line `start begin bytes modified_millis` for each file.
 const FILES_KEY: &str = "chain.pack";
 
-/// What a Parquet file begins and ends with.
-const MAGIC: &[u8] = b"PAR1";
-
 /// Room for the footer of most packs: one that outgrows it is copied once more.
 const FOOTER_ROOM: usize = 1 << 20;
-
-/// Length of the footer, then [`MAGIC`].
-const END_BYTES: usize = 8;
 
 /// A file in a pack.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -78,7 +72,10 @@ pub fn raw_files(
 }
 
 fn parts(files: &dyn Files, pack: &Stored) -> anyhow::Result<Vec<Part>> {
-    let read = at_its_end(files, pack, |tail| metadata_value(tail, FILES_KEY));
+    let read = at_its_end(files, pack, |tail| {
+        let lines = parquet::value(&read_footer(tail)?, FILES_KEY);
+        lines.ok_or_else(|| corrupt(format!("no {FILES_KEY} in its footer")))
+    });
     let what = "and nobody knows which raw files lie in it: restore it";
     let lines = read.map_err(|failure| ask_if_corrupt(failure, &pack.path, what))?;
     lines
@@ -154,7 +151,7 @@ impl Packer {
         modified_millis: u64,
         data: &[u8],
     ) -> anyhow::Result<()> {
-        let mut metadata = parquet_footer(data)?;
+        let mut metadata = read_footer(data)?;
         let begin = self.data.len() as i64;
         for mut group in std::mem::take(&mut metadata.row_groups) {
             shift(&mut group, begin);
@@ -203,56 +200,7 @@ impl Packer {
             key: FILES_KEY.to_owned(),
             value: Some(self.parts.iter().map(Part::to_line).collect()),
         }]);
-        let mut footer = Vec::new();
-        metadata
-            .write_to_out_protocol(&mut TCompactOutputProtocol::new(&mut footer))
-            .context("cannot write the footer of a pack")?;
-        let length = u32::try_from(footer.len()).context("a pack of too many files")?;
-        self.data.put_slice(&footer);
-        self.data.put_u32_le(length);
-        self.data.put_slice(MAGIC);
+        write_footer(&metadata, &mut self.data)?;
         Ok(self.data.freeze())
-    }
-}
-
-/// The footer of a Parquet file, from its bytes.
-fn parquet_footer(data: &[u8]) -> anyhow::Result<FileMetaData> {
-    let (rest, end) = data
-        .split_last_chunk::<END_BYTES>()
-        .filter(|(_, end)| &end[4..] == MAGIC)
-        .ok_or_else(|| corrupt("it does not end as Parquet does"))?;
-    let [a, b, c, d, ..] = *end;
-    let length = u32::from_le_bytes([a, b, c, d]) as usize;
-    let footer = rest
-        .len()
-        .checked_sub(length)
-        .map(|begin| &rest[begin..])
-        .ok_or_else(|| corrupt("its footer is longer than the file"))?;
-    // so much memory may what it says of itself take
-    let limit = 64 * footer.len() + (1 << 20);
-    FileMetaData::read_from_in_protocol(&mut TCompactInputProtocol::new(footer, limit))
-        .map_err(corrupt)
-}
-
-/// Moves a row group to where its file begins in the pack.
-fn shift(group: &mut RowGroup, begin: i64) {
-    let moved = |offset: &mut Option<i64>| {
-        if let Some(offset) = offset {
-            *offset += begin;
-        }
-    };
-    moved(&mut group.file_offset);
-    // counts within a file
-    group.ordinal = None;
-    for column in &mut group.columns {
-        column.file_offset += begin;
-        moved(&mut column.offset_index_offset);
-        moved(&mut column.column_index_offset);
-        if let Some(pages) = &mut column.meta_data {
-            pages.data_page_offset += begin;
-            moved(&mut pages.index_page_offset);
-            moved(&mut pages.dictionary_page_offset);
-            moved(&mut pages.bloom_filter_offset);
-        }
     }
 }

@@ -1,21 +1,31 @@
-//! Reading a raw file: its footer, and its records one row group at a time.
+//! Reading a raw file: its footer, and its records one row group at a time. No more of a file is in memory
+//! than is read at once, however large it is.
 
 use std::fmt;
-use std::io::{self, Cursor, Read, Seek, SeekFrom};
+use std::io::Cursor;
+use std::ops::Range;
 
-use bytes::Bytes;
+use anyhow::Context;
+use bytes::{Bytes, BytesMut};
 use frame::PersonNeeded;
-use polars::io::mmap::MmapBytesReader;
 use polars::prelude::{
     BinaryChunked, DataFrame, Int64Chunked, ParallelStrategy, ParquetReader, SerReader,
 };
+use polars_parquet_format::{FileMetaData, RowGroup};
 
 use crate::encode::Record;
 use crate::files::{Files, Stored};
 use crate::footer::Footer;
+use crate::parquet::{self, MAGIC, place, read_footer, shift, write_footer};
 
 /// Bytes read from the end of a file to find its footer; a footer grows with the row groups.
 const TAIL_BYTES: u64 = 64 << 10;
+
+/// Bytes of row groups read at once, unless a single one is larger.
+const PIECE_BYTES: u64 = 2 << 20;
+
+/// Room for the footer of a single row group.
+const FOOTER_ROOM: usize = 4 << 10;
 
 /// The file is there and cannot be a raw file: no retry mends it.
 #[derive(Debug)]
@@ -42,35 +52,76 @@ pub(crate) fn ask_if_corrupt(failure: anyhow::Error, path: &str, what: &str) -> 
     }
 }
 
-/// A raw file in memory, compressed as it is on HDFS.
-pub struct RawFile {
-    data: Bytes,
+/// A raw file.
+pub struct RawFile<'a> {
+    source: Source<'a>,
     /// What the file says of itself.
     pub footer: Footer,
-    group_rows: Vec<usize>,
+    /// Its columns, for a file of one row group alone.
+    columns: FileMetaData,
+    groups: Vec<Group>,
 }
 
-impl RawFile {
-    /// Takes the bytes of a file. [`Corrupt`] when they are not a whole raw file.
-    pub fn new(data: Bytes) -> anyhow::Result<RawFile> {
-        let (footer, group_rows) = open(Cursor::new(data.clone()))?;
-        let rows: usize = group_rows.iter().sum();
-        if rows as u64 != footer.records {
-            return Err(corrupt(format!(
-                "{rows} records where the footer promises {}",
-                footer.records
-            )));
+/// Where the bytes of a file are.
+enum Source<'a> {
+    Memory(Bytes),
+    Stored(&'a dyn Files, &'a Stored),
+}
+
+struct Group {
+    place: Range<u64>,
+    metadata: RowGroup,
+}
+
+impl<'a> RawFile<'a> {
+    /// A file in memory. [`Corrupt`] when these are not the bytes of a whole raw file.
+    pub fn new(data: Bytes) -> anyhow::Result<RawFile<'static>> {
+        let metadata = read_footer(&data)?;
+        RawFile::of(Source::Memory(data), metadata)
+    }
+
+    /// A file of which the footer is read now, and the records as they are asked for. [`Corrupt`] when it does not end
+    /// as a raw file does.
+    pub fn open(files: &'a dyn Files, stored: &'a Stored) -> anyhow::Result<RawFile<'a>> {
+        if stored.bytes <= PIECE_BYTES {
+            return RawFile::new(stored.read(files)?);
         }
-        Ok(RawFile {
-            data,
-            footer,
-            group_rows,
-        })
+        let metadata = at_its_end(files, stored, read_footer)?;
+        RawFile::of(Source::Stored(files, stored), metadata)
     }
 
     /// Reads the footer alone, from the end of the file.
     pub fn footer(files: &dyn Files, stored: &Stored) -> anyhow::Result<Footer> {
-        at_its_end(files, stored, |tail| open(tail).map(|(footer, _)| footer))
+        at_its_end(files, stored, |tail| footer_of(&read_footer(tail)?))
+    }
+
+    fn of(source: Source<'a>, mut metadata: FileMetaData) -> anyhow::Result<RawFile<'a>> {
+        let footer = footer_of(&metadata)?;
+        let mut records: u64 = 0;
+        let groups = std::mem::take(&mut metadata.row_groups).into_iter();
+        let groups = groups
+            .map(|metadata| {
+                let place = place(&metadata)?;
+                if place.end > source.bytes() {
+                    return Err(corrupt("a row group lies behind the end of the file"));
+                }
+                records = records.saturating_add_signed(metadata.num_rows);
+                Ok(Group { place, metadata })
+            })
+            .collect::<anyhow::Result<Vec<Group>>>()?;
+        if records != footer.records {
+            return Err(corrupt(format!(
+                "{records} records where the footer promises {}",
+                footer.records
+            )));
+        }
+        metadata.key_value_metadata = None;
+        Ok(RawFile {
+            source,
+            footer,
+            columns: metadata,
+            groups,
+        })
     }
 
     /// Calls `each` with every record in order, holding one row group decoded at a time.
@@ -78,28 +129,75 @@ impl RawFile {
         &self,
         mut each: impl FnMut(Record<'_>) -> anyhow::Result<()>,
     ) -> anyhow::Result<()> {
-        let mut first_row = 0;
         let mut previous = self.footer.start - 1;
-        for rows in &self.group_rows {
-            let frame = ParquetReader::new(Cursor::new(self.data.clone()))
-                .with_slice(Some((first_row, *rows)))
-                .read_parallel(ParallelStrategy::None)
-                .set_rechunk(false)
-                .finish()
-                .map_err(corrupt)?;
-            first_row += rows;
-            for record in records(&frame)? {
-                if record.offset <= previous || record.offset >= self.footer.next {
-                    return Err(corrupt(format!(
-                        "offset {} does not belong after {previous} and before {}",
-                        record.offset, self.footer.next
-                    )));
+        let mut groups = self.groups.iter().peekable();
+        while let Some(first) = groups.next() {
+            let begin = first.place.start;
+            let mut end = first.place.end;
+            let mut piece = vec![first];
+            while let Some(group) = groups
+                .next_if(|group| group.place.start >= end && group.place.end - begin <= PIECE_BYTES)
+            {
+                end = group.place.end;
+                piece.push(group);
+            }
+            let data = self.source.read(begin..end)?;
+            for group in piece {
+                let within = |place: u64| (place - begin) as usize;
+                let place = within(group.place.start)..within(group.place.end);
+                let bytes = data
+                    .get(place)
+                    .context("HDFS sent less than it was asked for")?;
+                let frame = self.decode(group, bytes)?;
+                for record in records(&frame)? {
+                    if record.offset <= previous || record.offset >= self.footer.next {
+                        return Err(corrupt(format!(
+                            "offset {} does not belong after {previous} and before {}",
+                            record.offset, self.footer.next
+                        )));
+                    }
+                    previous = record.offset;
+                    each(record)?;
                 }
-                previous = record.offset;
-                each(record)?;
             }
         }
         Ok(())
+    }
+
+    /// A row group of these bytes: as a file of its own, because polars would read a file whole.
+    fn decode(&self, group: &Group, bytes: &[u8]) -> anyhow::Result<DataFrame> {
+        let mut metadata = group.metadata.clone();
+        shift(&mut metadata, MAGIC.len() as i64 - group.place.start as i64);
+        let mut columns = self.columns.clone();
+        columns.num_rows = metadata.num_rows;
+        columns.row_groups = vec![metadata];
+        let mut alone = BytesMut::with_capacity(bytes.len() + FOOTER_ROOM);
+        alone.extend_from_slice(MAGIC);
+        alone.extend_from_slice(bytes);
+        write_footer(&columns, &mut alone)?;
+        ParquetReader::new(Cursor::new(alone.freeze()))
+            .read_parallel(ParallelStrategy::None)
+            .set_rechunk(false)
+            .finish()
+            .map_err(corrupt)
+    }
+}
+
+impl Source<'_> {
+    /// How many it has.
+    fn bytes(&self) -> u64 {
+        match self {
+            Source::Memory(data) => data.len() as u64,
+            Source::Stored(_, stored) => stored.bytes,
+        }
+    }
+
+    /// Those in a range, which ends before the file does.
+    fn read(&self, range: Range<u64>) -> anyhow::Result<Bytes> {
+        match self {
+            Source::Memory(data) => Ok(data.slice(range.start as usize..range.end as usize)),
+            Source::Stored(files, stored) => stored.read_range(*files, range),
+        }
     }
 }
 
@@ -107,17 +205,12 @@ impl RawFile {
 pub(crate) fn at_its_end<T>(
     files: &dyn Files,
     stored: &Stored,
-    read: impl Fn(TailReader) -> anyhow::Result<T>,
+    read: impl Fn(&[u8]) -> anyhow::Result<T>,
 ) -> anyhow::Result<T> {
     let mut tail_bytes = TAIL_BYTES;
     loop {
         let start = stored.bytes.saturating_sub(tail_bytes);
-        let tail = TailReader {
-            start,
-            data: stored.read_from(files, start)?,
-            at: 0,
-        };
-        match read(tail) {
+        match read(&stored.read_from(files, start)?) {
             Ok(found) => return Ok(found),
             // the footer may be longer than the guess: look at more before giving up
             Err(_) if start > 0 => tail_bytes *= 16,
@@ -126,32 +219,9 @@ pub(crate) fn at_its_end<T>(
     }
 }
 
-/// A value of the key-value metadata of a Parquet file.
-pub(crate) fn metadata_value<R: MmapBytesReader>(source: R, key: &str) -> anyhow::Result<String> {
-    let mut reader = ParquetReader::new(source);
-    let metadata = reader.get_metadata().map_err(corrupt)?;
-    let pairs = metadata.key_value_metadata().as_deref().unwrap_or_default();
-    let found = pairs.iter().find(|pair| pair.key == key);
-    found
-        .and_then(|pair| pair.value.clone())
-        .ok_or_else(|| corrupt(format!("no {key} in its footer")))
-}
-
-fn open<R: MmapBytesReader>(source: R) -> anyhow::Result<(Footer, Vec<usize>)> {
-    let mut reader = ParquetReader::new(source);
-    let metadata = reader.get_metadata().map_err(corrupt)?;
-    let pairs = metadata.key_value_metadata().as_deref().unwrap_or_default();
-    let footer = Footer::from_pairs(|key| {
-        let found = pairs.iter().find(|pair| pair.key == key);
-        found.and_then(|pair| pair.value.clone())
-    })
-    .map_err(|failure| corrupt(format!("{failure:#}")))?;
-    let group_rows = metadata
-        .row_groups
-        .iter()
-        .map(|group| group.num_rows())
-        .collect();
-    Ok((footer, group_rows))
+fn footer_of(metadata: &FileMetaData) -> anyhow::Result<Footer> {
+    Footer::from_pairs(|key| parquet::value(metadata, key))
+        .map_err(|failure| corrupt(format!("{failure:#}")))
 }
 
 /// The rows of a decoded row group.
@@ -189,44 +259,16 @@ fn records(frame: &DataFrame) -> anyhow::Result<impl Iterator<Item = Record<'_>>
     ))
 }
 
-/// The end of a file, posing as the whole: enough for a footer.
-pub(crate) struct TailReader {
-    start: u64,
-    data: Bytes,
-    at: u64,
-}
-
-impl Read for TailReader {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let Some(offset) = self.at.checked_sub(self.start) else {
-            return Err(io::Error::other("before the part that was read"));
-        };
-        let mut rest = self.data.get(offset as usize..).unwrap_or_default();
-        let count = rest.read(buffer)?;
-        self.at += count as u64;
-        Ok(count)
-    }
-}
-
-impl Seek for TailReader {
-    fn seek(&mut self, target: SeekFrom) -> io::Result<u64> {
-        let end = self.start + self.data.len() as u64;
-        let at = match target {
-            SeekFrom::Start(at) => Some(at),
-            SeekFrom::End(distance) => end.checked_add_signed(distance),
-            SeekFrom::Current(distance) => self.at.checked_add_signed(distance),
-        };
-        self.at = at.ok_or_else(|| io::Error::other("before the start of the file"))?;
-        Ok(self.at)
-    }
-}
-
-impl MmapBytesReader for TailReader {}
-
 #[cfg(test)]
 mod tests {
+    use std::sync::Mutex;
+
+    use rand::rngs::ChaCha8Rng;
+    use rand::{Rng, SeedableRng};
+
     use super::*;
     use crate::encode::Encoder;
+    use crate::files::RenameReply;
     use crate::path::{ChainPath, Raw};
 
     fn chain() -> ChainPath {
@@ -279,11 +321,103 @@ mod tests {
     fn records_come_back_as_they_went_in_over_several_row_groups() {
         let records = sample(30_000, 400);
         let file = RawFile::new(encode(&records, 60_100)).expect("a raw file");
-        assert!(file.group_rows.len() > 1);
+        assert!(file.groups.len() > 1);
         assert_eq!(decode(&file).expect("records"), records);
         assert_eq!(file.footer.records, 30_000);
         assert_eq!((file.footer.start, file.footer.next), (100, 60_100));
         assert_eq!(file.footer.last_offset, Some(100 + 2 * 29_999));
+    }
+
+    /// Bytes under any path, which notes what is read of them.
+    struct Noting {
+        data: Bytes,
+        read: Mutex<Vec<Range<u64>>>,
+    }
+
+    impl Files for Noting {
+        fn read_range(&self, _path: &str, range: Range<u64>) -> anyhow::Result<Bytes> {
+            self.read.lock().expect("no panic").push(range.clone());
+            let end = range.end.min(self.data.len() as u64);
+            Ok(self.data.slice(range.start as usize..end as usize))
+        }
+        fn list(&self, _directory: &str, _recursive: bool) -> anyhow::Result<Vec<Stored>> {
+            unimplemented!()
+        }
+        fn exists(&self, _path: &str) -> anyhow::Result<bool> {
+            unimplemented!()
+        }
+        fn write_new(&self, _path: &str, _data: Bytes) -> anyhow::Result<()> {
+            unimplemented!()
+        }
+        fn rename_new(&self, _source: &str, _target: &str) -> anyhow::Result<RenameReply> {
+            unimplemented!()
+        }
+        fn make_directory(&self, _path: &str) -> anyhow::Result<()> {
+            unimplemented!()
+        }
+        fn delete(&self, _path: &str) -> anyhow::Result<()> {
+            unimplemented!()
+        }
+    }
+
+    /// Payloads that do not compress.
+    fn noise(count: i64, payload_bytes: usize) -> Vec<Owned> {
+        let mut random = ChaCha8Rng::seed_from_u64(7);
+        let mut records = sample(count, payload_bytes);
+        for payload in records.iter_mut().filter_map(|record| record.3.as_mut()) {
+            random.fill_bytes(payload);
+        }
+        records
+    }
+
+    #[test]
+    fn a_large_file_is_read_in_pieces_each_byte_once() {
+        let records = noise(20_000, 500);
+        let data = encode(&records, 40_100);
+        let bytes = data.len() as u64;
+        assert!(bytes > 4 * PIECE_BYTES);
+        // in a pack, behind others and before others
+        let begin = 1_000;
+        let mut pack = vec![1; begin];
+        pack.extend_from_slice(&data);
+        pack.extend_from_slice(&data);
+        for (in_pack, data) in [(None, data), (Some(begin as u64), pack.into())] {
+            let stored = Stored {
+                path: "/file".to_owned(),
+                in_pack,
+                bytes,
+                is_directory: false,
+                modified_millis: 0,
+            };
+            let files = Noting {
+                data,
+                read: Mutex::default(),
+            };
+            let file = RawFile::open(&files, &stored).expect("a raw file");
+            files.read.lock().expect("no panic").clear();
+            assert_eq!(decode(&file).expect("records"), records);
+            let read = files.read.lock().expect("no panic");
+            assert!(
+                read.iter().all(|r| r.end - r.start <= PIECE_BYTES),
+                "{read:?}"
+            );
+            let all: u64 = read.iter().map(|range| range.end - range.start).sum();
+            let groups = file.groups.iter().map(|group| &group.place);
+            assert_eq!(
+                all,
+                groups.map(|place| place.end - place.start).sum::<u64>()
+            );
+            assert!(all < bytes && all > bytes - TAIL_BYTES, "{all} of {bytes}");
+        }
+    }
+
+    #[test]
+    fn a_file_that_lost_its_middle_is_corrupt() {
+        let whole = encode(&noise(20_000, 500), 40_100);
+        let mut data = whole[..whole.len() / 2].to_vec();
+        data.extend_from_slice(&whole[whole.len() - 30_000..]);
+        let failure = RawFile::new(data.into()).err().expect("corrupt");
+        assert!(failure.is::<Corrupt>(), "{failure:#}");
     }
 
     #[test]

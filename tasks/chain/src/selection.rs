@@ -120,7 +120,7 @@ impl Selection {
             return Ok(true);
         }
         let mut found = false;
-        let read = RawFile::new(file.stored.read(files)?).and_then(|raw_file| {
+        let read = RawFile::open(files, &file.stored).and_then(|raw_file| {
             raw_file.for_each(|record| {
                 let time = Moment(record.timestamp_millis.saturating_mul(1_000));
                 found |= self.since.is_none_or(|since| time >= since)

@@ -52,10 +52,7 @@ pub fn load_file(
         path: &pending.stored.path,
         file_bytes: pending.stored.bytes,
     };
-    let result = pending
-        .stored
-        .read(files)
-        .and_then(RawFile::new)
+    let result = RawFile::open(files, &pending.stored)
         .and_then(|file| transfer(client, entry, pending.reload, &file));
     match result {
         // one that is gone was packed since it was listed: the next try finds it there
@@ -86,7 +83,7 @@ fn transfer(
     client: &mut Client,
     entry: Entry<'_>,
     reload: Option<i64>,
-    file: &RawFile,
+    file: &RawFile<'_>,
 ) -> anyhow::Result<Loaded> {
     let mut transaction = client.transaction().map_err(warehouse::explain)?;
     failpoint("load.before_claim");
@@ -134,7 +131,7 @@ fn copy(
     transaction: &mut Transaction<'_>,
     entry: Entry<'_>,
     load_id: i64,
-    file: &RawFile,
+    file: &RawFile<'_>,
 ) -> anyhow::Result<(u64, BTreeMap<&'static str, u64>)> {
     let name = entry.name;
     let mut events = Rows::begin();

@@ -249,7 +249,7 @@ impl Replay<'_> {
         span: Span,
         partition: &mut Partition,
     ) -> anyhow::Result<()> {
-        let raw_file = RawFile::new(file.stored.read(self.hdfs)?)?;
+        let raw_file = RawFile::open(self.hdfs, &file.stored)?;
         let footer = &raw_file.footer;
         if footer.gap.is_some() && footer.start >= span.write_from {
             // the time of the record before it: the same in every run

@@ -287,6 +287,11 @@ impl Partition {
         self.pending.values().map(|pending| pending.since).min()
     }
 
+    /// Whether everything that was there is taken in and sent off, but for counts.
+    pub fn is_at_rest(&self) -> bool {
+        self.at_end && self.pending.is_empty()
+    }
+
     /// Sends off the rows that have waited for `linger`.
     pub fn send_due(&mut self, now: Instant, linger: Duration, queue: &mut Queue) {
         let due: Vec<_> = self

@@ -117,6 +117,7 @@ pub fn run(options: &Options, stop: &Stop) -> anyhow::Result<Outcome> {
         queue: Queue::default(),
         in_flight: 0,
         seconds_without_rest: 0,
+        acked_since_second: false,
         is_paused: false,
         others_level: BTreeSet::new(),
         status: Status::begin(options, Ends::watch(options, partitions)?, health),
@@ -144,6 +145,8 @@ struct Stream<'a> {
     queue: Queue,
     in_flight: u32,
     seconds_without_rest: u32,
+    /// Whether a run up to the end wrote something since what is done once a second was done.
+    acked_since_second: bool,
     is_paused: bool,
     /// Where each partition ended when the run started; none under --follow.
     ends: BTreeMap<i32, i64>,
@@ -161,7 +164,7 @@ impl Stream<'_> {
         let mut each_second = Instant::now() + SECOND;
         while !stop.is_set() {
             self.step()?;
-            if Instant::now() >= each_second {
+            if Instant::now() >= each_second || self.has_nothing_to_wait_for() {
                 each_second = Instant::now() + SECOND;
                 self.each_second()?;
                 if self.caught_up()? {
@@ -171,6 +174,14 @@ impl Stream<'_> {
             }
         }
         Ok(())
+    }
+
+    /// Whether a run up to the end waits for nothing but the next second: it need not.
+    fn has_nothing_to_wait_for(&self) -> bool {
+        self.acked_since_second
+            && self.in_flight == 0
+            && self.queue.is_empty()
+            && self.partitions.values().all(Partition::is_at_rest)
     }
 
     /// One record, or one tick without.
@@ -315,6 +326,7 @@ impl Stream<'_> {
 
     fn take_ack(&mut self, ack: Ack) -> anyhow::Result<()> {
         self.in_flight -= 1;
+        self.acked_since_second = !self.options.follow;
         self.queue.held_bytes -= ack.bytes;
         if let Some(failure) = ack.failure {
             return Err(failure);
@@ -378,6 +390,7 @@ impl Stream<'_> {
     fn each_second(&mut self) -> anyhow::Result<()> {
         // While rows queue up, counts and rows that found no company are written less often. But
         // they are written: they hold back the commit.
+        self.acked_since_second = false;
         self.seconds_without_rest += 1;
         if self.queue.is_empty() || self.seconds_without_rest >= REST_AT_LEAST_EVERY {
             self.seconds_without_rest = 0;
