@@ -89,13 +89,13 @@ pub fn measure(events: u64, spark_events: u64, rounds: u32) -> anyhow::Result<Ve
     let how = format!(
         "{count} events in 4 Kafka partitions. `stream`: from the start of its process to its end, \
          with parsing, duplicates, counts by the minute and commits. Bare loop: rows that were \
-         serialized before it began, unlogged batches of 100 of one Cassandra partition, 32 under \
+         serialized before it began, unlogged batches of 300 of one Cassandra partition, 16 under \
          way, the same driver and settings, and nothing else. Both write the {log_rows} rows of \
          `ecomm_log`, with its five indexes, and the {count_rows} of `ecomm_by_minute`, into \
          emptied tables; `stream` writes some of the counts more than once, which is not credited \
-         to it. Spark 3.5.7 with spark-cassandra-connector 3.5.1, local[2], batches of 100 by \
-         partition, 32 under way: the rows of `ecomm_log` alone, of {spark_events} events, without \
-         the start of Spark"
+         to it. Spark 3.5.7 with spark-cassandra-connector 3.5.1, local[2], batches of 300 by \
+         partition, 16 under way for each of two: the rows of `ecomm_log` alone, of {spark_events} \
+         events, without the start of Spark"
     );
     let figure = |name: &str| Figure::new(name, "Kafka to Cassandra", "rows/s", &how, &tasks);
     Ok(vec![

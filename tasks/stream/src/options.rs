@@ -33,7 +33,7 @@ pub struct Options {
     pub group: String,
 
     /// Rows in one write at most; a write holds rows of one Cassandra partition
-    #[arg(long, env = "STREAM_BATCH_ROWS", default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    #[arg(long, env = "STREAM_BATCH_ROWS", default_value_t = 300, value_parser = clap::value_parser!(u32).range(1..=1000))]
     pub batch_rows: u32,
 
     /// How long a row may wait for others to be written with, in milliseconds
@@ -41,7 +41,7 @@ pub struct Options {
     pub linger_ms: u32,
 
     /// Writes under way at once, at most
-    #[arg(long, env = "STREAM_CONCURRENCY", default_value_t = 32, value_parser = clap::value_parser!(u32).range(1..=1024))]
+    #[arg(long, env = "STREAM_CONCURRENCY", default_value_t = 16, value_parser = clap::value_parser!(u32).range(1..=1024))]
     pub concurrency: u32,
 
     /// Memory for records on their way, in MiB: half for rows, a quarter for what Kafka sends

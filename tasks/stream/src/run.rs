@@ -41,6 +41,9 @@ const IDLE: Duration = Duration::from_millis(50);
 /// Wait for a record while writes queue up.
 const BUSY: Duration = Duration::from_millis(1);
 
+/// Records taken in, if they are there, before acknowledgements and times are looked at again.
+const RECORDS_AT_ONCE: u32 = 64;
+
 /// How long the end may take: less than the ten seconds that Docker gives.
 const DRAIN: Duration = Duration::from_secs(8);
 
@@ -184,22 +187,25 @@ impl Stream<'_> {
             && self.partitions.values().all(Partition::is_at_rest)
     }
 
-    /// One record, or one tick without.
+    /// A few records, or one tick without.
     fn step(&mut self) -> anyhow::Result<()> {
-        match self.consumer.poll(self.patience()) {
-            Some(Ok(message)) => self.take(&message)?,
-            Some(Err(KafkaError::PartitionEOF(number))) => {
-                if let Some(partition) = self.partitions.get_mut(&number) {
-                    partition.at_end = true;
-                    // nothing is behind it that could say when it was
-                    partition.note_accepted_gap(&self.plan, now(), &mut self.queue)?;
-                }
+        let mut patience = self.patience();
+        if self.is_paused && self.in_flight > 0 {
+            // no record comes before rows have left
+            if let Ok(ack) = self.acked.recv_timeout(patience) {
+                self.take_ack(ack)?;
             }
-            Some(Err(failure)) => self.weigh(failure)?,
-            None => {}
+            patience = Duration::ZERO;
         }
-        for change in self.consumer.context().take_changes() {
-            self.apply(change)?;
+        for _ in 0..RECORDS_AT_ONCE {
+            let is_over = !self.poll(patience)?;
+            for change in self.consumer.context().take_changes() {
+                self.apply(change)?;
+            }
+            if is_over || self.queue.held_bytes > self.options.row_bytes() {
+                break;
+            }
+            patience = Duration::ZERO;
         }
         self.take_acks()?;
         // while writes queue up, rows gather into larger ones instead
@@ -213,8 +219,28 @@ impl Stream<'_> {
         self.press_back()
     }
 
+    /// Whether Kafka had something.
+    fn poll(&mut self, patience: Duration) -> anyhow::Result<bool> {
+        match self.consumer.poll(patience) {
+            Some(Ok(message)) => self.take(&message)?,
+            Some(Err(KafkaError::PartitionEOF(number))) => {
+                if let Some(partition) = self.partitions.get_mut(&number) {
+                    partition.at_end = true;
+                    // nothing is behind it that could say when it was
+                    partition.note_accepted_gap(&self.plan, now(), &mut self.queue)?;
+                }
+            }
+            Some(Err(failure)) => self.weigh(failure)?,
+            None => return Ok(false),
+        }
+        Ok(true)
+    }
+
     /// How long to wait for a record: until the next rows have waited long enough.
     fn patience(&self) -> Duration {
+        if self.is_paused {
+            return IDLE;
+        }
         if !self.queue.is_empty() {
             return BUSY;
         }
@@ -369,15 +395,19 @@ impl Stream<'_> {
         } else if held < limit / 2 {
             self.is_paused = false;
         }
-        let mut list = TopicPartitionList::new();
-        for partition in self.partitions.values_mut() {
-            if partition.paused != self.is_paused {
-                partition.paused = self.is_paused;
-                list.add_partition(&self.plan.topic, partition.number);
-            }
-        }
-        if list.count() == 0 {
+        let is_paused = self.is_paused;
+        let mut others: Vec<&mut Partition> = self
+            .partitions
+            .values_mut()
+            .filter(|partition| partition.paused != is_paused)
+            .collect();
+        if others.is_empty() {
             return Ok(());
+        }
+        let mut list = TopicPartitionList::new();
+        for partition in &mut others {
+            partition.paused = is_paused;
+            list.add_partition(&self.plan.topic, partition.number);
         }
         if self.is_paused {
             self.consumer.pause(&list)?;
@@ -388,9 +418,9 @@ impl Stream<'_> {
     }
 
     fn each_second(&mut self) -> anyhow::Result<()> {
+        self.acked_since_second = false;
         // While rows queue up, counts and rows that found no company are written less often. But
         // they are written: they hold back the commit.
-        self.acked_since_second = false;
         self.seconds_without_rest += 1;
         if self.queue.is_empty() || self.seconds_without_rest >= REST_AT_LEAST_EVERY {
             self.seconds_without_rest = 0;
