@@ -72,7 +72,7 @@ def session(options) -> SparkSession:
         # batches of rows of one partition, as large as the task has them; as many under way on each core
         .config("spark.cassandra.output.batch.grouping.key", "partition")
         .config("spark.cassandra.output.batch.size.rows", "300")
-        .config("spark.cassandra.output.concurrent.writes", "16")
+        .config("spark.cassandra.output.concurrent.writes", "8")
         .config("spark.cassandra.output.ignoreNulls", "true")
         .config("spark.cassandra.output.consistency.level", "LOCAL_QUORUM")
     )

@@ -23,8 +23,9 @@ use scylla::statement::unprepared::Statement;
 use tokio::runtime::Runtime;
 
 /// As `stream` has them by default.
-const BATCH_ROWS: usize = 300;
-const CONCURRENCY: usize = 16;
+pub const BATCH_ROWS: usize = 300;
+/// As `stream` has them by default.
+pub const CONCURRENCY: usize = 8;
 
 /// Rows of a table as they go over the wire, those of one Cassandra partition together.
 pub struct Rows {

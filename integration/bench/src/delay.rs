@@ -39,14 +39,31 @@ const MARGIN_SECONDS: u32 = 5;
 /// A second with a record of ours slower than this is reported, in milliseconds.
 const SLOW_MILLIS: f64 = 100.0;
 
-/// Sends at `rate` for so many seconds, and measures: `stream`, then Spark.
-pub fn measure(rate: u32, seconds: u32) -> anyhow::Result<Vec<Figure>> {
-    let (ours, how) = of_stream(rate, seconds)?;
-    let spark = of_spark(rate, seconds)?;
+/// Sends at `rate` for so many seconds, and measures: `stream` and Spark in turns.
+pub fn measure(rate: u32, seconds: u32, rounds: u32) -> anyhow::Result<Vec<Figure>> {
+    let (mut ours, mut sparks) = (Vec::new(), Vec::new());
+    for _ in 0..rounds {
+        ours.push(said("stream", of_stream(rate, seconds)?));
+        sparks.push(said("Spark", of_spark(rate, seconds)?));
+    }
+    let how = format!(
+        "with no compaction under way when it begins, `produce` sends {rate} events/s; after {WARM_UP_SECONDS} s {} records of the benchmark's own are sent beside \
+         them, {PROBES_PER_SECOND} a second. Each is looked for by its primary key until it is \
+         found; the time runs from before the client's send to the answer that has the row, so \
+         Kafka, `stream` with its default settings, and the query itself are in it. Then the same with Spark 3.5.7 Structured \
+         Streaming (default trigger: the next batch begins when the last one ends) in the place of `stream`. A value is a round's",
+        seconds * PROBES_PER_SECOND
+    );
     let figure = |name: &str, what: &str, share: f64, aim: &str| {
+        let of = |rounds: &[Vec<f64>]| -> Vec<f64> {
+            rounds
+                .iter()
+                .map(|millis| quantile(millis, share))
+                .collect()
+        };
         let what = format!("produce to queryable in Cassandra, {what}");
-        Figure::new(name, &what, "ms", &how, &[quantile(&ours, share)])
-            .beside("Spark, default trigger", &[quantile(&spark, share)])
+        Figure::new(name, &what, "ms", &how, &of(&ours))
+            .beside("Spark, default trigger", &of(&sparks))
             .aim(aim)
     };
     Ok(vec![
@@ -64,6 +81,13 @@ pub fn measure(rate: u32, seconds: u32) -> anyhow::Result<Vec<Figure>> {
         ),
         figure("delay-3-p999", "999 of 1,000 within", 0.999, ""),
     ])
+}
+
+/// A round's, told at once.
+fn said(name: &str, millis: Vec<f64>) -> Vec<f64> {
+    let [half, most] = [0.5, 0.99].map(|share| quantile(&millis, share));
+    println!("{name}: half within {half:.0} ms, 99 of 100 within {most:.0} ms");
+    millis
 }
 
 /// Milliseconds of each probe while Spark follows, once its first batches are through.
@@ -98,8 +122,8 @@ fn of_spark(rate: u32, seconds: u32) -> anyhow::Result<Vec<f64>> {
     Ok(millis)
 }
 
-/// Milliseconds of each probe while `stream` follows, and how they were obtained.
-fn of_stream(rate: u32, seconds: u32) -> anyhow::Result<(Vec<f64>, String)> {
+/// Milliseconds of each probe while `stream` follows.
+fn of_stream(rate: u32, seconds: u32) -> anyhow::Result<Vec<f64>> {
     let stage = Stage::new("delay", PARTITIONS)?;
     let cassandra = stage.cassandra()?;
     wait_for_compactions(&cassandra)?;
@@ -129,15 +153,7 @@ fn of_stream(rate: u32, seconds: u32) -> anyhow::Result<(Vec<f64>, String)> {
     stream.signal("TERM")?;
     let ended = stream.finish()?;
     ensure!(ended.code == Some(0), "{ended:?}");
-    let how = format!(
-        "with no compaction under way when it begins, `produce` sends {rate} events/s; after {WARM_UP_SECONDS} s {} records of the benchmark's own are sent beside \
-         them, {PROBES_PER_SECOND} a second. Each is looked for by its primary key until it is \
-         found; the time runs from before the client's send to the answer that has the row, so \
-         Kafka, `stream` with its default settings, and the query itself are in it. Then the same with Spark 3.5.7 Structured \
-         Streaming (default trigger: the next batch begins when the last one ends) in the place of `stream`",
-        millis.len()
-    );
-    Ok((millis, how))
+    Ok(millis)
 }
 
 /// What was written before the measurement, at full speed, is compacted for minutes after it.

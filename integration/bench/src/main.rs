@@ -138,7 +138,7 @@ fn main() -> anyhow::Result<()> {
             events,
             spark_events,
         } => load::measure(events, spark_events, rounds)?,
-        Benchmark::Delay { rate, seconds } => delay::measure(rate, seconds)?,
+        Benchmark::Delay { rate, seconds } => delay::measure(rate, seconds, rounds)?,
         Benchmark::Start => cold::measure(rounds)?,
         Benchmark::History {
             events,

@@ -40,8 +40,9 @@ pub struct Options {
     #[arg(long, env = "STREAM_LINGER_MS", default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=10_000))]
     pub linger_ms: u32,
 
-    /// Writes under way at once, at most
-    #[arg(long, env = "STREAM_CONCURRENCY", default_value_t = 16, value_parser = clap::value_parser!(u32).range(1..=1024))]
+    /// Writes under way at once, at most. Cassandra must be done with all of them within its
+    /// write_request_timeout, of all instances together
+    #[arg(long, env = "STREAM_CONCURRENCY", default_value_t = 8, value_parser = clap::value_parser!(u32).range(1..=1024))]
     pub concurrency: u32,
 
     /// Memory for records on their way, in MiB: half for rows, a quarter for what Kafka sends

@@ -395,19 +395,15 @@ impl Stream<'_> {
         } else if held < limit / 2 {
             self.is_paused = false;
         }
-        let is_paused = self.is_paused;
-        let mut others: Vec<&mut Partition> = self
-            .partitions
-            .values_mut()
-            .filter(|partition| partition.paused != is_paused)
-            .collect();
-        if others.is_empty() {
-            return Ok(());
-        }
         let mut list = TopicPartitionList::new();
-        for partition in &mut others {
-            partition.paused = is_paused;
-            list.add_partition(&self.plan.topic, partition.number);
+        for partition in self.partitions.values_mut() {
+            if partition.paused != self.is_paused {
+                partition.paused = self.is_paused;
+                list.add_partition(&self.plan.topic, partition.number);
+            }
+        }
+        if list.count() == 0 {
+            return Ok(());
         }
         if self.is_paused {
             self.consumer.pause(&list)?;
