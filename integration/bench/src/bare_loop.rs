@@ -24,7 +24,8 @@ use tokio::runtime::Runtime;
 
 /// As `stream` has them by default.
 pub const BATCH_ROWS: usize = 300;
-/// As `stream` has them by default.
+
+/// With which it has as many rows under way as `stream`, its batches being full.
 pub const CONCURRENCY: usize = 8;
 
 /// Rows of a table as they go over the wire, those of one Cassandra partition together.

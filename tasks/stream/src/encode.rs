@@ -187,6 +187,15 @@ impl Rows {
             .map(|(start, end)| EncodedRow(&self.bytes[start..*end]))
     }
 
+    /// So many without a byte.
+    #[cfg(test)]
+    pub fn blank(count: usize) -> Rows {
+        Rows {
+            bytes: Vec::new(),
+            ends: vec![0; count],
+        }
+    }
+
     fn push(
         &mut self,
         statement: &PreparedStatement,

@@ -114,8 +114,7 @@ pub fn run(options: &Options, stop: &Stop) -> anyhow::Result<Outcome> {
         hdfs: &hdfs,
         writer,
         acked,
-        queue: Queue::default(),
-        in_flight: 0,
+        queue: Queue::new(options.concurrency, options.rows_in_flight),
         generation: 0,
         progress: Progress::new(None, "records"),
         summary: Summary {
@@ -151,7 +150,6 @@ struct Replay<'a> {
     writer: Writer,
     acked: Receiver<Ack>,
     queue: Queue,
-    in_flight: u32,
     generation: u64,
     progress: Progress,
     summary: Summary,
@@ -293,11 +291,7 @@ impl Replay<'_> {
     }
 
     fn start_writes(&mut self) {
-        while self.in_flight < self.options.concurrency {
-            let Some(write) = self.queue.pop() else {
-                return;
-            };
-            self.in_flight += 1;
+        while let Some(write) = self.queue.start_next() {
             self.writer.start(write);
         }
     }
@@ -313,8 +307,7 @@ impl Replay<'_> {
     }
 
     fn take_ack(&mut self, ack: Ack) -> anyhow::Result<()> {
-        self.in_flight -= 1;
-        self.queue.held_bytes -= ack.bytes;
+        self.queue.ended(&ack);
         if let Some(failure) = ack.failure {
             return Err(failure);
         }
@@ -328,7 +321,7 @@ impl Replay<'_> {
     fn drain(&mut self, limit: usize) -> anyhow::Result<()> {
         let mut deadline = None;
         self.start_writes();
-        while self.in_flight > 0 && self.queue.held_bytes > limit {
+        while self.queue.in_flight > 0 && self.queue.held_bytes > limit {
             match self.acked.recv_timeout(TICK) {
                 Ok(ack) => self.take_ack(ack)?,
                 Err(RecvTimeoutError::Timeout) if self.stop.is_set() => {

@@ -40,10 +40,14 @@ pub struct Options {
     #[arg(long, env = "STREAM_LINGER_MS", default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=10_000))]
     pub linger_ms: u32,
 
-    /// Writes under way at once, at most. Cassandra must be done with all of them within its
-    /// write_request_timeout, of all instances together
-    #[arg(long, env = "STREAM_CONCURRENCY", default_value_t = 8, value_parser = clap::value_parser!(u32).range(1..=1024))]
+    /// Writes under way at once, at most
+    #[arg(long, env = "STREAM_CONCURRENCY", default_value_t = 32, value_parser = clap::value_parser!(u32).range(1..=1024))]
     pub concurrency: u32,
+
+    /// Rows of all writes under way at once, at most; a write alone may have more. Cassandra must be
+    /// done with them, and with those of other instances, within its write_request_timeout
+    #[arg(long, env = "STREAM_ROWS_IN_FLIGHT", default_value_t = 2400, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    pub rows_in_flight: u32,
 
     /// Memory for records on their way, in MiB: half for rows, a quarter for what Kafka sends
     /// ahead. When the rows fill it, partitions are paused

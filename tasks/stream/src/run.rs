@@ -117,8 +117,7 @@ pub fn run(options: &Options, stop: &Stop) -> anyhow::Result<Outcome> {
         acked,
         partitions: BTreeMap::new(),
         generation: 0,
-        queue: Queue::default(),
-        in_flight: 0,
+        queue: Queue::new(options.concurrency, options.rows_in_flight),
         seconds_without_rest: 0,
         acked_since_second: false,
         is_paused: false,
@@ -146,7 +145,6 @@ struct Stream<'a> {
     partitions: BTreeMap<i32, Partition>,
     generation: u64,
     queue: Queue,
-    in_flight: u32,
     seconds_without_rest: u32,
     /// Whether a run up to the end wrote something since what is done once a second was done.
     acked_since_second: bool,
@@ -182,7 +180,7 @@ impl Stream<'_> {
     /// Whether a run up to the end waits for nothing but the next second: it need not.
     fn has_nothing_to_wait_for(&self) -> bool {
         self.acked_since_second
-            && self.in_flight == 0
+            && self.queue.in_flight == 0
             && self.queue.is_empty()
             && self.partitions.values().all(Partition::is_at_rest)
     }
@@ -190,7 +188,7 @@ impl Stream<'_> {
     /// A few records, or one tick without.
     fn step(&mut self) -> anyhow::Result<()> {
         let mut patience = self.patience();
-        if self.is_paused && self.in_flight > 0 {
+        if self.is_paused && self.queue.in_flight > 0 {
             // no record comes before rows have left
             if let Ok(ack) = self.acked.recv_timeout(patience) {
                 self.take_ack(ack)?;
@@ -351,15 +349,14 @@ impl Stream<'_> {
     }
 
     fn take_ack(&mut self, ack: Ack) -> anyhow::Result<()> {
-        self.in_flight -= 1;
+        self.queue.ended(&ack);
         self.acked_since_second = !self.options.follow;
-        self.queue.held_bytes -= ack.bytes;
         if let Some(failure) = ack.failure {
             return Err(failure);
         }
         match ack.table {
             Table::Cell => failpoint("stream.after_counts"),
-            _ if self.in_flight > 0 => failpoint("stream.mid_write"),
+            _ if self.queue.in_flight > 0 => failpoint("stream.mid_write"),
             _ => {}
         }
         self.summary.rows += ack.rows as u64;
@@ -377,11 +374,7 @@ impl Stream<'_> {
     }
 
     fn start_writes(&mut self) {
-        while self.in_flight < self.options.concurrency {
-            let Some(write) = self.queue.pop() else {
-                return;
-            };
-            self.in_flight += 1;
+        while let Some(write) = self.queue.start_next() {
             self.writer.start(write);
         }
     }
@@ -517,7 +510,7 @@ impl Stream<'_> {
             partition.send_counts(&self.plan, &mut self.queue)?;
         }
         self.start_writes();
-        while self.in_flight > 0 {
+        while self.queue.in_flight > 0 {
             let left = deadline.saturating_duration_since(Instant::now());
             let Ok(ack) = self.acked.recv_timeout(left) else {
                 return Ok(false);

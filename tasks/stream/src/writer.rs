@@ -37,29 +37,61 @@ pub struct Write {
     pub ticket: Ticket,
 }
 
-/// Writes that wait for their turn.
-#[derive(Debug, Default)]
+/// Writes that wait for their turn, and how much is under way.
+#[derive(Debug)]
 pub struct Queue {
-    writes: VecDeque<Write>,
+    waiting: VecDeque<Write>,
+    max_writes: u32,
+    max_rows: usize,
+    rows_in_flight: usize,
+    /// Writes under way.
+    pub in_flight: u32,
     /// Memory of all rows on their way: those that wait to become a write, those here, and those
     /// under way.
     pub held_bytes: usize,
 }
 
 impl Queue {
-    /// One more.
-    pub fn push(&mut self, write: Write) {
-        self.writes.push_back(write);
+    /// So many writes, and so many rows of theirs, may be under way at once.
+    pub fn new(max_writes: u32, max_rows: u32) -> Queue {
+        Queue {
+            waiting: VecDeque::new(),
+            max_writes,
+            max_rows: max_rows as usize,
+            rows_in_flight: 0,
+            in_flight: 0,
+            held_bytes: 0,
+        }
     }
 
-    /// The one that has waited longest.
-    pub fn pop(&mut self) -> Option<Write> {
-        self.writes.pop_front()
+    /// One more.
+    pub fn push(&mut self, write: Write) {
+        self.waiting.push_back(write);
+    }
+
+    /// The one that has waited longest, if it may start now; one alone always may.
+    pub fn start_next(&mut self) -> Option<Write> {
+        let rows = self.waiting.front()?.rows.len();
+        let has_room =
+            self.in_flight < self.max_writes && self.rows_in_flight + rows <= self.max_rows;
+        if !has_room && self.in_flight > 0 {
+            return None;
+        }
+        self.in_flight += 1;
+        self.rows_in_flight += rows;
+        self.waiting.pop_front()
+    }
+
+    /// One that was under way is over.
+    pub fn ended(&mut self, ack: &Ack) {
+        self.in_flight -= 1;
+        self.rows_in_flight -= ack.rows;
+        self.held_bytes -= ack.bytes;
     }
 
     /// None waits.
     pub fn is_empty(&self) -> bool {
-        self.writes.is_empty()
+        self.waiting.is_empty()
     }
 }
 
@@ -320,5 +352,68 @@ impl Shared {
             delay,
             failure,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tracker::Tracker;
+
+    fn write(tracker: &mut Tracker, rows: usize) -> Write {
+        Write {
+            table: Table::Event,
+            rows: Rows::blank(rows),
+            records: Vec::new(),
+            partition: 0,
+            generation: 0,
+            ticket: tracker.open(0),
+        }
+    }
+
+    fn ended(write: &Write) -> Ack {
+        Ack {
+            partition: write.partition,
+            generation: write.generation,
+            ticket: write.ticket,
+            table: write.table,
+            rows: write.rows.len(),
+            bytes: 0,
+            refused: 0,
+            delay: None,
+            failure: None,
+        }
+    }
+
+    #[test]
+    fn neither_more_writes_nor_more_rows_are_under_way() {
+        let mut tracker = Tracker::new(0);
+        let mut queue = Queue::new(3, 10);
+        for rows in [6, 4, 1, 1, 1, 20] {
+            queue.push(write(&mut tracker, rows));
+        }
+        let start = |queue: &mut Queue| -> Vec<Write> {
+            std::iter::from_fn(|| queue.start_next()).collect()
+        };
+        let sizes = |writes: &[Write]| -> Vec<usize> {
+            writes.iter().map(|write| write.rows.len()).collect()
+        };
+        let first = start(&mut queue);
+        assert_eq!(sizes(&first), [6, 4], "a third would be one row too many");
+        queue.ended(&ended(&first[0]));
+        let second = start(&mut queue);
+        assert_eq!(
+            sizes(&second),
+            [1, 1],
+            "a fourth would be one write too many"
+        );
+        queue.ended(&ended(&first[1]));
+        let third = start(&mut queue);
+        assert_eq!(sizes(&third), [1]);
+        for write in second.iter().chain(&third) {
+            assert!(start(&mut queue).is_empty(), "too large beside others");
+            queue.ended(&ended(write));
+        }
+        assert_eq!(sizes(&start(&mut queue)), [20], "alone it may start");
     }
 }
