@@ -69,10 +69,10 @@ def session(options) -> SparkSession:
         .config("spark.cassandra.connection.host", host)
         .config("spark.cassandra.connection.port", port or "9042")
         .config("spark.cassandra.connection.localConnectionsPerExecutor", "2")
-        # batches of rows of one partition, as large as the task has them, and as many writes on each core
+        # batches of rows of one partition, as large as the task has them; with 32 under way it is slower
         .config("spark.cassandra.output.batch.grouping.key", "partition")
         .config("spark.cassandra.output.batch.size.rows", "300")
-        .config("spark.cassandra.output.concurrent.writes", "32")
+        .config("spark.cassandra.output.concurrent.writes", "16")
         .config("spark.cassandra.output.ignoreNulls", "true")
         .config("spark.cassandra.output.consistency.level", "LOCAL_QUORUM")
     )

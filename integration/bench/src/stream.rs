@@ -99,7 +99,7 @@ pub fn measure(events: u64, spark_events: u64, rounds: u32) -> anyhow::Result<Ve
          `ecomm_log`, with its five indexes, and the {count_rows} of `ecomm_by_minute`, into \
          emptied tables; `stream` writes some of the counts more than once, which is not credited \
          to it. Spark 3.5.7 with spark-cassandra-connector 3.5.1, local[2], batches of {BATCH_ROWS} by \
-         partition, 32 under way for each of two: the rows of `ecomm_log` alone, of {spark_events} \
+         partition, 16 under way for each of two: the rows of `ecomm_log` alone, of {spark_events} \
          events, without the start of Spark"
     );
     let figure = |name: &str| Figure::new(name, "Kafka to Cassandra", "rows/s", &how, &tasks);
