@@ -3,8 +3,7 @@
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
-use chain::{Corrupt, Files, Hdfs, RawFile, RawFileName};
-use hdfs_native::HdfsError;
+use chain::{Files, Hdfs, RawFile, RawFileName, is_unreadable};
 use postgres::Client;
 
 use crate::book::Known;
@@ -46,15 +45,6 @@ pub struct Examined {
     pub next: Option<i64>,
     /// One for each store that was looked at.
     pub verdicts: Vec<Verdict>,
-}
-
-/// Whether the file itself is at fault, so that no retry helps.
-fn is_unreadable(failure: &anyhow::Error) -> bool {
-    failure.is::<Corrupt>()
-        || matches!(
-            failure.downcast_ref::<HdfsError>(),
-            Some(HdfsError::ChecksumError | HdfsError::BlocksNotFound(_))
-        )
 }
 
 impl Situation<'_> {

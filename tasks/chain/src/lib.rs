@@ -39,6 +39,6 @@ pub use hdfs::{Hdfs, HdfsOptions};
 pub use memory::{Memory, RenameFault};
 pub use pack::raw_files;
 pub use path::{ChainPath, PackName, Raw, RawFileName};
-pub use read::{Corrupt, RawFile};
+pub use read::{Corrupt, RawFile, is_unreadable};
 pub use resume::{Tail, newest_epoch, tail};
 pub use selection::{ListedFile, Moment, Selection, list_topic};

@@ -8,6 +8,7 @@ use std::ops::Range;
 use anyhow::Context;
 use bytes::{Bytes, BytesMut};
 use frame::PersonNeeded;
+use hdfs_native::HdfsError;
 use polars::prelude::{
     BinaryChunked, DataFrame, Int64Chunked, ParallelStrategy, ParquetReader, SerReader,
 };
@@ -41,6 +42,15 @@ impl std::error::Error for Corrupt {}
 
 pub(crate) fn corrupt(cause: impl fmt::Display) -> anyhow::Error {
     anyhow::Error::new(Corrupt(cause.to_string().replace('\n', " ")))
+}
+
+/// Whether the file itself is at fault, or HDFS has lost some of it, so that no retry helps.
+pub fn is_unreadable(failure: &anyhow::Error) -> bool {
+    failure.is::<Corrupt>()
+        || matches!(
+            failure.downcast_ref::<HdfsError>(),
+            Some(HdfsError::ChecksumError | HdfsError::BlocksNotFound(_))
+        )
 }
 
 /// A file that is damaged asks for a person, who is told what it means; an HDFS that does not answer is worth a retry.

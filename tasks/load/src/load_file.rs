@@ -6,10 +6,9 @@ use std::io::Write;
 use std::time::Instant;
 
 use anyhow::Context;
-use chain::{Corrupt, Files, RawFile, RawFileName, Record};
+use chain::{Files, RawFile, RawFileName, Record, is_unreadable};
 use event::Event;
 use frame::failpoint;
-use hdfs_native::HdfsError;
 use metrics::{counter, histogram};
 use postgres::{Client, Transaction};
 
@@ -67,16 +66,6 @@ pub fn load_file(
         }
         result => result,
     }
-}
-
-/// Whether the file itself is at fault, so that no retry helps.
-fn is_unreadable(failure: &anyhow::Error) -> bool {
-    let hdfs = failure.downcast_ref::<HdfsError>();
-    failure.is::<Corrupt>()
-        || matches!(
-            hdfs,
-            Some(HdfsError::ChecksumError | HdfsError::BlocksNotFound(_))
-        )
 }
 
 fn transfer(

@@ -18,7 +18,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use cassandra::{BLOCK_OFFSETS, block_start};
-use chain::{Corrupt, Hdfs, ListedFile, Raw, RawFile, Record, list_topic};
+use chain::{Files, Hdfs, ListedFile, Raw, RawFile, Record, is_unreadable, list_topic};
 use frame::{Outcome, Progress, Stop, person_needed};
 use log::{error, info};
 use metrics::counter;
@@ -221,7 +221,10 @@ impl Replay<'_> {
                 Ok(()) => self.summary.files += 1,
                 // What comes behind it would be counted without it, under write timestamps that the
                 // right counts could not beat later. So this chain ends here; the others go on.
-                Err(failure) if failure.is::<Corrupt>() => {
+                // One that is gone was packed since it was listed: the next run finds it there.
+                Err(failure)
+                    if is_unreadable(&failure) && self.hdfs.exists(&file.stored.path)? =>
+                {
                     self.summary.files_unreadable += 1;
                     error!("{}: {failure:#}", file.stored.path);
                     break;
@@ -279,7 +282,7 @@ impl Replay<'_> {
         }
         self.summary.records += 1;
         counter!("pipeline_records_total").increment(1);
-        self.start_writes();
+        self.writer.start_waiting(&mut self.queue);
         self.take_acks()?;
         let limit = self.options.row_bytes();
         if self.queue.held_bytes > limit {
@@ -288,12 +291,6 @@ impl Replay<'_> {
             self.drain(limit / 2)?;
         }
         Ok(())
-    }
-
-    fn start_writes(&mut self) {
-        while let Some(write) = self.queue.start_next() {
-            self.writer.start(write);
-        }
     }
 
     fn take_acks(&mut self) -> anyhow::Result<()> {
@@ -320,7 +317,7 @@ impl Replay<'_> {
     /// Waits until no more than so many bytes are on their way.
     fn drain(&mut self, limit: usize) -> anyhow::Result<()> {
         let mut deadline = None;
-        self.start_writes();
+        self.writer.start_waiting(&mut self.queue);
         while self.queue.in_flight > 0 && self.queue.held_bytes > limit {
             match self.acked.recv_timeout(TICK) {
                 Ok(ack) => self.take_ack(ack)?,
@@ -335,7 +332,7 @@ impl Replay<'_> {
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => anyhow::bail!("the writer ended early"),
             }
-            self.start_writes();
+            self.writer.start_waiting(&mut self.queue);
         }
         Ok(())
     }

@@ -213,7 +213,7 @@ impl Stream<'_> {
                 partition.send_due(now, self.options.linger(), &mut self.queue);
             }
         }
-        self.start_writes();
+        self.writer.start_waiting(&mut self.queue);
         self.press_back()
     }
 
@@ -373,12 +373,6 @@ impl Stream<'_> {
         Ok(())
     }
 
-    fn start_writes(&mut self) {
-        while let Some(write) = self.queue.start_next() {
-            self.writer.start(write);
-        }
-    }
-
     /// Pauses all partitions when rows fill the memory, and lets them go on when half is free.
     fn press_back(&mut self) -> anyhow::Result<()> {
         let held = self.queue.held_bytes;
@@ -419,7 +413,7 @@ impl Stream<'_> {
                 partition.send_counts(&self.plan, &mut self.queue)?;
             }
         }
-        self.start_writes();
+        self.writer.start_waiting(&mut self.queue);
         if let Err(failure) = self.commit(CommitMode::Async) {
             self.consumer.context().complain(&format!("{failure:#}"));
         }
@@ -509,14 +503,14 @@ impl Stream<'_> {
             partition.send_due(Instant::now(), Duration::ZERO, &mut self.queue);
             partition.send_counts(&self.plan, &mut self.queue)?;
         }
-        self.start_writes();
+        self.writer.start_waiting(&mut self.queue);
         while self.queue.in_flight > 0 {
             let left = deadline.saturating_duration_since(Instant::now());
             let Ok(ack) = self.acked.recv_timeout(left) else {
                 return Ok(false);
             };
             self.take_ack(ack)?;
-            self.start_writes();
+            self.writer.start_waiting(&mut self.queue);
         }
         Ok(true)
     }

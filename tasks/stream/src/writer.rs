@@ -70,7 +70,7 @@ impl Queue {
     }
 
     /// The one that has waited longest, if it may start now; one alone always may.
-    pub fn start_next(&mut self) -> Option<Write> {
+    fn start_next(&mut self) -> Option<Write> {
         let rows = self.waiting.front()?.rows.len();
         let has_room =
             self.in_flight < self.max_writes && self.rows_in_flight + rows <= self.max_rows;
@@ -116,6 +116,23 @@ pub struct Ack {
     pub delay: Option<Duration>,
     /// An error that ends the task.
     pub failure: Option<anyhow::Error>,
+}
+
+impl Ack {
+    /// All of it is written.
+    fn of(write: &Write) -> Ack {
+        Ack {
+            partition: write.partition,
+            generation: write.generation,
+            ticket: write.ticket,
+            table: write.table,
+            rows: write.rows.len(),
+            bytes: write.rows.bytes(),
+            refused: 0,
+            delay: None,
+            failure: None,
+        }
+    }
 }
 
 /// How writing goes: for people, and for the health check.
@@ -229,8 +246,14 @@ impl Writer {
         }
     }
 
-    /// Starts one; its [`Ack`] comes when it is over.
-    pub fn start(&self, write: Write) {
+    /// Starts those that wait, as many as may; the [`Ack`] of each comes when it is over.
+    pub fn start_waiting(&self, queue: &mut Queue) {
+        while let Some(write) = queue.start_next() {
+            self.start(write);
+        }
+    }
+
+    fn start(&self, write: Write) {
         let shared = Arc::clone(&self.shared);
         self.runtime.spawn(async move {
             let outcome = shared.finish(&write).await;
@@ -342,15 +365,10 @@ impl Shared {
             }
         }
         Ack {
-            partition: write.partition,
-            generation: write.generation,
-            ticket: write.ticket,
-            table: write.table,
-            rows: write.rows.len(),
-            bytes: write.rows.bytes(),
             refused,
             delay,
             failure,
+            ..Ack::of(write)
         }
     }
 }
@@ -371,20 +389,6 @@ mod tests {
         }
     }
 
-    fn ended(write: &Write) -> Ack {
-        Ack {
-            partition: write.partition,
-            generation: write.generation,
-            ticket: write.ticket,
-            table: write.table,
-            rows: write.rows.len(),
-            bytes: 0,
-            refused: 0,
-            delay: None,
-            failure: None,
-        }
-    }
-
     #[test]
     fn neither_more_writes_nor_more_rows_are_under_way() {
         let mut tracker = Tracker::new(0);
@@ -400,19 +404,19 @@ mod tests {
         };
         let first = start(&mut queue);
         assert_eq!(sizes(&first), [6, 4], "a third would be one row too many");
-        queue.ended(&ended(&first[0]));
+        queue.ended(&Ack::of(&first[0]));
         let second = start(&mut queue);
         assert_eq!(
             sizes(&second),
             [1, 1],
             "a fourth would be one write too many"
         );
-        queue.ended(&ended(&first[1]));
+        queue.ended(&Ack::of(&first[1]));
         let third = start(&mut queue);
         assert_eq!(sizes(&third), [1]);
         for write in second.iter().chain(&third) {
             assert!(start(&mut queue).is_empty(), "too large beside others");
-            queue.ended(&ended(write));
+            queue.ended(&Ack::of(write));
         }
         assert_eq!(sizes(&start(&mut queue)), [20], "alone it may start");
     }
