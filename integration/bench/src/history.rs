@@ -20,34 +20,53 @@ const DAYS: f64 = 30.0;
 /// dbt may have all of a history to build at once.
 const PATIENCE: Duration = Duration::from_secs(3 * 3_600);
 
-/// A DAG run's worth of new events after each of these histories, on one growing stage. What comes on
-/// the way to a history is a backlog, drained in runs of `piece` events at most: that gives the cost of
-/// a million events. What is measured is given to `keep` at once: a long history may take all the disk
-/// there is.
+/// `rounds` DAG runs, each with so many new events, after each of these histories, on one growing stage.
+/// What comes on the way to a history is a backlog, drained in runs of `piece` events at most: that gives
+/// the cost of a million events. What is measured is given to `keep` at once: a long history may take all
+/// the disk there is.
 pub fn measure(
     events: u64,
     histories: &[u64],
     piece: u64,
+    rounds: u32,
     keep: &dyn Fn(Vec<Figure>) -> anyhow::Result<()>,
 ) -> anyhow::Result<()> {
-    let making = Measured::run(&Stage::new("bench_first", PARTITIONS)?, events, 0)?;
-    println!("a run that makes the tables: {:.1} s", making.sum());
+    let new_events = events * u64::from(rounds);
+    for pair in histories.windows(2) {
+        ensure!(
+            pair[0] + new_events <= pair[1],
+            "after a history of {} come {new_events} events: the next history cannot be {}",
+            pair[0],
+            pair[1]
+        );
+    }
+    let mut making = Rounds::default();
+    for round in 0..rounds {
+        let stage = Stage::new("bench_first", PARTITIONS)?;
+        making.0.push(Measured::run(&stage, events, round.into())?);
+    }
+    println!("runs that make the tables: {:.1?} s", making.sums());
     let stage = Stage::new("bench_history", PARTITIONS)?;
     // a run with nothing to do makes the tables
     run(&stage, true)?;
     tidy_up(&stage)?;
     let mut held = 0;
-    let mut first: Option<(u64, Measured)> = None;
+    let mut first: Option<(u64, Rounds)> = None;
     let past = Past::new(histories.iter().copied().max().unwrap_or_default());
     let mut drained = Drained::new("million", Some(piece));
     for history in histories {
         if *history > held {
             keep(drained.beside_the_first(&stage, &past, held..*history)?)?;
         }
-        let measured = Measured::run(&stage, events, held + 1)?;
-        held = history + events;
+        held = *history;
+        let mut measured = Rounds::default();
+        for _ in 0..rounds {
+            measured.0.push(Measured::run(&stage, events, held + 1)?);
+            held += events;
+            tidy_up(&stage)?;
+        }
         for (name, seconds) in measured.values() {
-            println!("after {history} events: {name} {seconds:.1} s");
+            println!("after {history} events: {name} {seconds:.1?} s");
         }
         let Some((least, base)) = &first else {
             keep(vec![making.makes_tables(events, *history, &measured)])?;
@@ -171,7 +190,7 @@ impl Drained {
 }
 
 const RUN: &str = "the tasks of the DAG one after another on tables that hold the history, each from the start of its process (dbt: of its container) to its end; \
-                   one run of each, without catalog and audit. The history lies on the 30 days before, came day by day, and was vacuumed after it was built, as autovacuum does between two runs; \
+                   without catalog and audit. A round's events lie on the history of the next. The history lies on the 30 days before, came day by day, and was vacuumed after it was built, as autovacuum does between two runs; \
                    where there is none, a run with nothing to do has made the tables. PostgreSQL's CPU is that of its container meanwhile";
 
 /// What autovacuum and a checkpoint do between two runs, which are minutes apart: else they would do it
@@ -206,41 +225,64 @@ impl Measured {
         })
     }
 
-    fn sum(&self) -> f64 {
-        sum(&self.steps)
-    }
-
     /// Seconds of each step and of all, and of PostgreSQL's processors.
     fn values(&self) -> Vec<(&'static str, f64)> {
         let steps = self.steps.iter().map(|step| (step.name, step.seconds));
         let all = [
-            ("sum", self.sum()),
+            ("sum", sum(&self.steps)),
             ("PostgreSQL's CPU", self.postgres_cpu_seconds),
         ];
         steps.chain(all).collect()
     }
+}
 
-    /// The same run after more history.
-    fn beside(&self, events: u64, history: u64, least: u64, base: &Measured) -> Vec<Figure> {
-        let figure = |(place, ((name, is), (_, base)))| {
-            let what = format!("a run with {events} new events after {history} old ones, {name}");
-            let file = format!("history-{history:09}-{place}");
-            let figure = Figure::new(&file, &what, "s", RUN, &[is])
-                .beside(&format!("after {least}"), &[base]);
-            match name {
-                "sum" => figure.aim("at most 1.2"),
-                _ => figure,
+/// The same run several times over.
+#[derive(Default)]
+struct Rounds(Vec<Measured>);
+
+impl Rounds {
+    /// What [`Measured::values`] has of each.
+    fn values(&self) -> Vec<(&'static str, Vec<f64>)> {
+        let mut all: Vec<(&'static str, Vec<f64>)> = Vec::new();
+        for measured in &self.0 {
+            for (place, (name, value)) in measured.values().into_iter().enumerate() {
+                match all.get_mut(place) {
+                    Some((_, values)) => values.push(value),
+                    None => all.push((name, vec![value])),
+                }
             }
-        };
-        let pairs = self.values().into_iter().zip(base.values());
-        pairs.enumerate().map(figure).collect()
+        }
+        all
     }
 
-    /// The first run of all beside one that finds its tables made.
-    fn makes_tables(&self, events: u64, history: u64, base: &Measured) -> Figure {
+    /// Seconds of all steps of each.
+    fn sums(&self) -> Vec<f64> {
+        self.0.iter().map(|measured| sum(&measured.steps)).collect()
+    }
+
+    /// The same runs after more history.
+    fn beside(&self, events: u64, history: u64, least: u64, base: &Rounds) -> Vec<Figure> {
+        let mut figures = Vec::new();
+        for (place, ((name, is), (_, base))) in
+            self.values().into_iter().zip(base.values()).enumerate()
+        {
+            let what = format!("a run with {events} new events after {history} old ones, {name}");
+            let file = format!("history-{history:09}-{place}");
+            let figure =
+                Figure::new(&file, &what, "s", RUN, &is).beside(&format!("after {least}"), &base);
+            figures.push(match name {
+                "sum" => figure.aim("at most 1.2"),
+                _ => figure,
+            });
+        }
+        figures
+    }
+
+    /// First runs beside those that find their tables made.
+    fn makes_tables(&self, events: u64, history: u64, base: &Rounds) -> Figure {
         let what = format!("a run with {events} events that makes the tables, sum");
-        Figure::new("history-000000000-0", &what, "s", RUN, &[self.sum()])
-            .beside(&format!("after {history}"), &[base.sum()])
+        Figure::new("history-000000000-0", &what, "s", RUN, &self.sums())
+            .beside(&format!("after {history}"), &base.sums())
     }
 }
 

@@ -91,12 +91,12 @@ enum Benchmark {
         #[arg(long, env = "BENCH_HISTORY_EVENTS", default_value_t = 600_000)]
         events: u64,
 
-        /// Old events, one history after another
+        /// Old events, one history after another; each at least those before with the rounds' new events
         #[arg(
             long,
             env = "BENCH_HISTORIES",
             value_delimiter = ',',
-            default_value = "0,1000000,10000000"
+            default_value = "0,2000000,10000000"
         )]
         histories: Vec<u64>,
 
@@ -145,7 +145,7 @@ fn main() -> anyhow::Result<()> {
             histories,
             piece,
         } => {
-            history::measure(events, &histories, piece, &keep)?;
+            history::measure(events, &histories, piece, rounds, &keep)?;
             Vec::new()
         }
         Benchmark::Backlog { backlogs } => history::backlogs(&backlogs)?,
