@@ -96,7 +96,7 @@ enum Benchmark {
             long,
             env = "BENCH_HISTORIES",
             value_delimiter = ',',
-            default_value = "0,2000000,10000000"
+            default_value = "0,4000000,10000000"
         )]
         histories: Vec<u64>,
 
