@@ -43,9 +43,9 @@ def draw(folder, group, figures):
     axes.set_xlim(left=min(middles) / 3, right=max(middles) * 6)
     axes.set_yticks(places, labels)
     axes.invert_yaxis()
-    for place, middle in zip(places, middles, strict=True):
+    for place, middle, (_, above) in zip(places, middles, spreads, strict=True):
         digits = 0 if middle >= 100 else 2
-        axes.text(middle * 1.25, place, f"{middle:,.{digits}f}", va="center", fontsize=9)
+        axes.text((middle + above) * 1.2, place, f"{middle:,.{digits}f}", va="center", fontsize=9)
     # from the right edge, for the bars leave it little room
     axes.set_xlabel(f"{unit} (logarithmic; medians, with the least and the most)", loc="right")
     axes.spines[["top", "right"]].set_visible(False)
