@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
-use chain::{Files, Hdfs, RawFile, RawFileName, is_unreadable};
+use chain::{Hdfs, RawFile, RawFileName, is_unreadable};
 use postgres::Client;
 
 use crate::book::Known;
@@ -92,8 +92,7 @@ impl Situation<'_> {
         });
         let (raw_file, unit, expected) = match read {
             Ok(read) => read,
-            // one that is gone was packed since it was listed: the next try finds it there
-            Err(failure) if is_unreadable(&failure) && self.hdfs.exists(&file.stored.path)? => {
+            Err(failure) if is_unreadable(&failure, self.hdfs, &file.stored.path)? => {
                 let (next, verdict) = self.unreadable(file, entry, known, &failure);
                 verdicts.push(verdict);
                 return Ok(Examined { next, verdicts });

@@ -44,13 +44,19 @@ pub(crate) fn corrupt(cause: impl fmt::Display) -> anyhow::Error {
     anyhow::Error::new(Corrupt(cause.to_string().replace('\n', " ")))
 }
 
-/// Whether the file itself is at fault, or HDFS has lost some of it, so that no retry helps.
-pub fn is_unreadable(failure: &anyhow::Error) -> bool {
-    failure.is::<Corrupt>()
+/// Whether the file itself is at fault, or HDFS has lost some of it, so that no retry helps. One that is
+/// gone is not: it was packed since it was listed, and the next try finds it there.
+pub fn is_unreadable(
+    failure: &anyhow::Error,
+    files: &dyn Files,
+    path: &str,
+) -> anyhow::Result<bool> {
+    let is_at_fault = failure.is::<Corrupt>()
         || matches!(
             failure.downcast_ref::<HdfsError>(),
             Some(HdfsError::ChecksumError | HdfsError::BlocksNotFound(_))
-        )
+        );
+    Ok(is_at_fault && files.exists(path)?)
 }
 
 /// A file that is damaged asks for a person, who is told what it means; an HDFS that does not answer is worth a retry.

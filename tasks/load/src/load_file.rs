@@ -54,8 +54,7 @@ pub fn load_file(
     let result = RawFile::open(files, &pending.stored)
         .and_then(|file| transfer(client, entry, pending.reload, &file));
     match result {
-        // one that is gone was packed since it was listed: the next try finds it there
-        Err(failure) if is_unreadable(&failure) && files.exists(entry.path)? => {
+        Err(failure) if is_unreadable(&failure, files, entry.path)? => {
             let reason = format!("{failure:#}");
             if pending.reload.is_some() {
                 return Ok(Loaded::Kept(reason));

@@ -18,7 +18,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use cassandra::{BLOCK_OFFSETS, block_start};
-use chain::{Files, Hdfs, ListedFile, Raw, RawFile, Record, is_unreadable, list_topic};
+use chain::{Hdfs, ListedFile, Raw, RawFile, Record, is_unreadable, list_topic};
 use frame::{Outcome, Progress, Stop, person_needed};
 use log::{error, info};
 use metrics::counter;
@@ -221,10 +221,7 @@ impl Replay<'_> {
                 Ok(()) => self.summary.files += 1,
                 // What comes behind it would be counted without it, under write timestamps that the
                 // right counts could not beat later. So this chain ends here; the others go on.
-                // One that is gone was packed since it was listed: the next run finds it there.
-                Err(failure)
-                    if is_unreadable(&failure) && self.hdfs.exists(&file.stored.path)? =>
-                {
+                Err(failure) if is_unreadable(&failure, self.hdfs, &file.stored.path)? => {
                     self.summary.files_unreadable += 1;
                     error!("{}: {failure:#}", file.stored.path);
                     break;
