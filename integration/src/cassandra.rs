@@ -8,7 +8,7 @@ use scylla::value::{CqlValue, Row};
 use serde_json::{Value, json};
 use tokio::runtime::Runtime;
 
-use crate::setting;
+use crate::{setting, wait_until};
 
 /// The script that makes the tables, as every stack runs it.
 const SETUP: &str = include_str!("../../cassandra_setup.cql");
@@ -62,6 +62,14 @@ impl Cassandra {
             }
         }
         Ok(())
+    }
+
+    /// Waits until this driver has found a server again that was away: the longer it was refused, the
+    /// less often it tries, up to 10 seconds apart.
+    pub fn wait_until_found(&self) -> anyhow::Result<()> {
+        wait_until("the driver has found Cassandra again", || {
+            Ok(self.execute("SELECT key FROM system.local").is_ok())
+        })
     }
 
     /// A query or script that names the keyspace `logs`, for this keyspace.

@@ -70,6 +70,8 @@ impl Rig {
         stream.signal("TERM")?;
         let ended = stream.finish()?;
         ensure!(ended.code == Some(0), "{ended:?}");
+        // each driver finds a server that was away at its own time
+        self.cassandra.wait_until_found()?;
         let rows = self
             .cassandra
             .rows("SELECT event_id FROM logs.ecomm_log")?
