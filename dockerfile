@@ -22,7 +22,7 @@ FROM rust:1.96-bookworm AS deps
 RUN apt-get update && apt-get install -y --no-install-recommends libssl-dev pkg-config && rm -rf /var/lib/apt/lists/*
 WORKDIR /src
 ENV CARGO_TARGET_DIR=/target CARGO_INCREMENTAL=0
-# archive's allocator: two arenas, and what is free goes back after half a second; docs/performance.md has what others take
+# the allocator of archive and produce: two arenas, and what is free goes back after half a second; docs/performance.md has what others take
 ENV JEMALLOC_SYS_WITH_MALLOC_CONF=narenas:2,dirty_decay_ms:500,muzzy_decay_ms:0
 COPY --from=manifests /src ./
 # When a dependency changes, the earlier target directory is taken up again from the cache, so that only what changed

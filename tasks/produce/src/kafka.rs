@@ -22,6 +22,10 @@ use crate::sink::{Delivery, Sink};
 /// How long a task that was told to end waits for the last acknowledgements.
 const LAST_WAIT: Duration = Duration::from_secs(8);
 
+/// Room for what is not acknowledged. Two batches of `batch.size` for each of eight partitions; more of it is only
+/// memory, and out of the processor's cache before it is sent.
+const QUEUE_KIB: &str = "16384";
+
 /// What librdkafka reports from its threads.
 #[derive(Debug, Default)]
 struct Reports {
@@ -112,7 +116,7 @@ impl Topic {
                 // the partitioner of Java clients, so that a key has one partition whoever sends it
                 ("partitioner", "murmur2_random"),
                 ("linger.ms", "20"),
-                ("queue.buffering.max.kbytes", "65536"),
+                ("queue.buffering.max.kbytes", QUEUE_KIB),
                 ("message.timeout.ms", &timeout_ms),
             ],
             Reports::default(),
@@ -194,7 +198,7 @@ impl Sink for Topic {
         if let Some(payload) = payload {
             record = record.payload(payload);
         }
-        let started = Instant::now();
+        let mut refused_since = None;
         failpoint("produce.before_send");
         loop {
             let failure = match self.producer.send(record) {
@@ -215,7 +219,8 @@ impl Sink for Topic {
                 }
                 _ => return Err(self.explain(failure)).context("cannot send to Kafka"),
             }
-            if self.stop.is_set() && started.elapsed() > LAST_WAIT {
+            let refused_since = refused_since.get_or_insert_with(Instant::now);
+            if self.stop.is_set() && refused_since.elapsed() > LAST_WAIT {
                 anyhow::bail!("told to end while Kafka takes no more records");
             }
             std::thread::sleep(Duration::from_millis(2));
