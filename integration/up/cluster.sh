@@ -43,7 +43,8 @@ is_whole() {
     kafka*) is_healthy "$1" && [[ -z $(kafka_tool topics --describe --under-replicated-partitions) ]] ;;
     datanode*) state=$(of_namenode) && grep -q 'NumLiveDataNodes" : 3' <<< "$state" && grep -q 'NumStaleDataNodes" : 0' <<< "$state" &&
       grep -q 'UnderReplicatedBlocks" : 0' <<< "$state" ;;
-    cassandra*) [[ $(docker exec "$(container "$1")" nodetool status | grep -c ^UN) == 3 ]] ;;
+    # nodetool answers a node that is still starting with a stack trace
+    cassandra*) [[ $(docker exec "$(container "$1")" nodetool status 2> /dev/null | grep -c ^UN) == 3 ]] ;;
     stream) is_healthy "$1" ;;
     *) is_running "$1" ;;
   esac
