@@ -22,8 +22,8 @@ use crate::sink::{Delivery, Sink};
 /// How long a task that was told to end waits for the last acknowledgements.
 const LAST_WAIT: Duration = Duration::from_secs(8);
 
-/// Room for what is not acknowledged. Two batches of `batch.size` for each of eight partitions; more of it is only
-/// memory, and out of the processor's cache before it is sent.
+/// Room for what is not acknowledged: two batches of `batch.size` for each of eight partitions. More gained nothing but
+/// took more memory (docs/performance.md).
 const QUEUE_KIB: &str = "16384";
 
 /// What librdkafka reports from its threads.
